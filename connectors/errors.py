@@ -1,0 +1,15 @@
+"""Errors of the outside world: documents that cannot be read, stores that cannot be used."""
+
+from embedder.errors import ViPyloError
+
+
+class DocumentError(ViPyloError):
+    """One document (or one page of it) cannot be read; the text says which and why, and what to do about it."""
+
+
+class StoreError(ViPyloError):
+    """A vector store cannot be opened, is in use elsewhere, or refused an operation."""
+
+
+class FilterError(StoreError, ValueError):
+    """A filter names an unknown field or operator, or compares with a value of the wrong type."""

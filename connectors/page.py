@@ -1,0 +1,65 @@
+"""A page: the unit of everything above. One PDF page, photo, DICOM frame or text chunk, with text, image or both."""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from llama_index.core.schema import MediaResource, Node, NodeRelationship, RelatedNodeInfo
+from PIL import Image
+
+PAGE_NAMESPACE = uuid.UUID("6f1c1d3e-6f0c-5c7e-9a52-0b7d3a1f4c11")
+
+# In metadata so that LlamaIndex's pipeline cache tells two images apart, but never in a prompt or an embedding (FACTS 2).
+HASH_KEY = "content_sha256"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page as a loader gives it, before any store or file holds it.
+
+    Attributes:
+        source: the document's path as the user named it (or a URL); the same for all pages of a document.
+        number: 1-based page, frame or chunk number.
+        kind: "pdf", "image", "dicom", "text", or a third-party loader's own word.
+        text: the text layer; "" where there is none.
+        image: the rendered page, mode "RGB", or None for a page that is text only.
+        content_sha256: hex digest of what the page shows (pixels and text), equal for equal content.
+        metadata: further JSON values of the loader (no personal data unless asked for).
+    """
+
+    source: str
+    number: int
+    kind: str
+    text: str
+    image: Image.Image | None
+    content_sha256: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def page_id(source: str, number: int, tenant: str = "") -> str:
+    """The id of a page: uuid5 of (tenant, source, page). The same page always gets the same id."""
+    return str(uuid.uuid5(PAGE_NAMESPACE, f"{tenant}\x00{source}\x00{number}"))
+
+
+def page_node(page: Page, image_path: str | None, tenant: str = "") -> Node:
+    """The page as a LlamaIndex `Node`: text always set (even ""), its image by path, its document as SOURCE."""
+    metadata: dict[str, Any] = {
+        **page.metadata,
+        "source": page.source,
+        "page": page.number,
+        "kind": page.kind,
+        HASH_KEY: page.content_sha256,
+    }
+    if page.image is not None:
+        metadata["width"], metadata["height"] = page.image.size
+    return Node(
+        id_=page_id(page.source, page.number, tenant),
+        text_resource=MediaResource(text=page.text),
+        image_resource=MediaResource(path=image_path) if image_path else None,
+        metadata=metadata,
+        excluded_embed_metadata_keys=sorted(metadata),
+        excluded_llm_metadata_keys=[HASH_KEY],
+        relationships={
+            NodeRelationship.SOURCE: RelatedNodeInfo(node_id=str(uuid.uuid5(PAGE_NAMESPACE, f"{tenant}\x00{page.source}")))
+        },
+    )
