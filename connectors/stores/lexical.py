@@ -1,0 +1,75 @@
+"""Text to BM25 sparse vectors: one code path for every engine, so that their lexical results agree.
+
+We split text ourselves and let Qdrant's `Bm25` do hashing and term weights: its tokenizers leave a Chinese sentence
+whole or cut it by a dictionary, and its English defaults drop Vietnamese syllables (`benchmarks/lexical.py` compares).
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SparseVector:
+    """A sparse vector; `indices` are hashes of tokens (uint32), `values` their weights."""
+
+    indices: list[int]
+    values: list[float]
+
+
+# Scripts written without spaces: Han, kana, bopomofo; Thai, Lao, Myanmar, Khmer.
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff"
+    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+# Python's \w leaves out combining marks, which would cut Hindi, Hebrew or Arabic words at their vowels.
+_MARKS = r"\u0300-\u036f\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0900-\u0dff"
+_RUN = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>(?:(?![{_UNSPACED}])[^\W_]|[{_MARKS}])+)")
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+
+
+def tokens(text: str) -> list[str]:
+    """Words in lower case; runs of an unspaced script as overlapping character pairs."""
+    found: list[str] = []
+    for run in _RUN.finditer(normalise(text)):
+        if (characters := run["unspaced"]) is None or len(characters) == 1:
+            found.append(run[0])
+        else:
+            found.extend(characters[i : i + 2] for i in range(len(characters) - 1))
+    return found
+
+
+def normalise(text: str) -> str:
+    """One spelling for what readers take as the same text: NFKC (also ligatures and full-width forms), case folded."""
+    return unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).casefold()
+
+
+def document_vector(text: str) -> SparseVector:
+    """The stored side: BM25 term weights (the engine adds IDF when searching). Empty for a text without words."""
+    return _as_vector(_bm25().embed_document(" ".join(tokens(text))))
+
+
+def query_vector(text: str) -> SparseVector | None:
+    """The query side: each distinct token with weight 1; None for a text without words."""
+    words = tokens(text)
+    return _as_vector(_bm25().embed_query(" ".join(words))) if words else None
+
+
+def _as_vector(sparse: Any) -> SparseVector:
+    return SparseVector(list(sparse.indices), list(sparse.values))
+
+
+@lru_cache(maxsize=1)
+def _bm25() -> Any:
+    import qdrant_edge as edge
+
+    return edge.Bm25(
+        edge.Bm25Config(
+            tokenizer=edge.TokenizerType.Whitespace,
+            lowercase=False,
+            stopwords=edge.StopwordsSet(languages=set(), custom=set()),
+            stemmer=edge.DisabledStemmer(),
+        )
+    )
