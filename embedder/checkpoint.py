@@ -166,7 +166,7 @@ def _load_model(directory: Path, dtype: torch.dtype, attn_implementation: str | 
                 use_safetensors=True,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except Exception as error:  # transformers and safetensors raise many kinds, safetensors a bare one
         raise CheckpointError(f"{directory} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
     # transformers only warns here and leaves random weights behind: an embedder that answers nonsense, politely.
     problems = {
@@ -254,7 +254,7 @@ def save_checkpoint(
     max_tokens: int | None = None,
     dtype: torch.dtype = torch.bfloat16,
 ) -> None:
-    """Write a checkpoint that this package, sentence-transformers and vLLM load. Replaces what is there, all or nothing.
+    """Write a checkpoint that we, sentence-transformers and vLLM load. Replaces an older one, all or nothing.
 
     Raises:
         CheckpointError: `directory` exists and is no checkpoint (nothing is overwritten).

@@ -1,4 +1,4 @@
-"""Text and images to model inputs: the caller's arguments to samples, samples to token sequences, sequences to a batch."""
+"""Text and images to model inputs: arguments to samples, samples to token sequences, sequences to a batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from embedder.errors import InputError
-from embedder.pixels import PatchRows, PixelBudget, patches
+from embedder.pixels import PatchRows, PixelBudget, patches, upright_size
 from embedder.prefixes import IMAGE_MARKER, without_prefix
 from embedder.protocol import Sample
 
@@ -102,7 +102,7 @@ class Tokenization:
             [{"role": "user", "content": self._content(sample)}], tokenize=False, add_generation_prompt=False
         )
         ids: list[int] = []
-        counts = iter([self.budget.tokens(*_upright_size(image)) for image in sample.images])
+        counts = iter([self.budget.tokens(*upright_size(image)) for image in sample.images])
         for token in self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]:
             ids.extend([token] * next(counts) if token == self._pad_id else [token])
         kept = self._truncate(ids)
@@ -145,12 +145,6 @@ class Tokenization:
             else:
                 kept.append(token)
         return kept[::-1]
-
-
-def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height after EXIF orientation, read from the header alone."""
-    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    return (image.height, image.width) if turned else image.size
 
 
 def decode(sequence: TokenSequence, budget: PixelBudget) -> list[PatchRows]:

@@ -16,8 +16,9 @@ from transformers import Qwen2VLConfig, Qwen2VLModel
 from embedder.batching import plan_batches
 from embedder.checkpoint import Checkpoint, fresh_projection, load_checkpoint, resolve, save_checkpoint
 from embedder.errors import InputError
-from embedder.inputs import PatchRows, Tokenization, TokenSequence, collate, decode, samples_from
+from embedder.inputs import Tokenization, TokenSequence, collate, decode, samples_from
 from embedder.patch_embedding import fold_patch_embedding
+from embedder.pixels import PatchRows
 from embedder.pooling import cut_and_normalize, masked_mean, quantize
 from embedder.prefixes import with_prefix
 from embedder.processor import StillImageProcessor

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from embedder.errors import InputError
@@ -67,18 +67,46 @@ class PixelBudget:
         return rows * columns // self.merge_size**2
 
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation (1-8) as far as the header tells it.
+
+    Pillow's `getexif` decodes a whole PNG to look behind its pixels, and `exif_transpose` asks it: planning must stay
+    free of decoding, and the plan and the pixels must agree.
+    """
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    return int(image.getexif().get(0x0112, 1))
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height after EXIF orientation, read from the header alone."""
+    return (image.height, image.width) if _orientation(image) in (5, 6, 7, 8) else image.size
+
+
 def load_rgb(image: Image.Image) -> Image.Image:
     """Decode and turn to RGB: EXIF orientation applied, transparency put on white, 16-bit grey scaled down.
 
     Raises:
         InputError: the image cannot be decoded (truncated, broken).
     """
+    turn = _TURNS.get(_orientation(image))
     try:
         image.load()
     except (OSError, SyntaxError, ValueError) as error:
         name = getattr(image, "filename", "") or "image"
         raise InputError(f"{name} cannot be decoded: {error}") from error
-    upright = ImageOps.exif_transpose(image)
+    upright = image if turn is None else image.transpose(turn)
     if upright.mode.startswith("I;16") or upright.mode == "I":
         # Pillow's own conversion clips to 255: every 16-bit scan would turn white.
         grey = np.asarray(upright, dtype=np.float32)
@@ -100,11 +128,9 @@ def patches(image: Image.Image, budget: PixelBudget) -> PatchRows:
     Returns:
         float32 [rows * columns, 3 * patch_size²] and (rows, columns) of the patch grid.
     """
-    rows, columns = budget.grid(*image.size)
     patch, merge = budget.patch_size, budget.merge_size
     rgb = load_rgb(image)
-    if rgb.size != image.size:  # EXIF turned it
-        rows, columns = budget.grid(*rgb.size)
+    rows, columns = budget.grid(*rgb.size)
     # reducing_gap: a box filter down to 3x the target first. Twice as fast on large scans, below 1/255 apart.
     resized = rgb.resize((columns * patch, rows * patch), Image.Resampling(budget.resample), reducing_gap=3.0)
     std = np.asarray(budget.std, dtype=np.float32)

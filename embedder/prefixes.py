@@ -1,4 +1,4 @@
-"""Task prefixes: one token each at the start of a text, telling the model (and the trainer) what kind of sample it is."""
+"""Task prefixes: one token at the start of a text that tells model and trainer the kind of sample."""
 
 import re
 from typing import get_args
@@ -43,7 +43,7 @@ def without_prefix(text: str) -> str:
 
 
 def literal(text: str) -> str:
-    """`text` made safe to embed as data: what looks like a marker, a prefix or a control token stays readable but inert.
+    """`text` made safe to embed as data: markers, prefixes and control tokens stay readable but inert.
 
     Documents are data: a page that says "<image>" or "<|image_pad|>" must neither move its picture nor break its row.
     """

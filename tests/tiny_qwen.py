@@ -1,4 +1,4 @@
-"""Tiny random Qwen2-VL models: the real architecture, tokenizer and file layout at a size that loads in milliseconds."""
+"""Tiny random Qwen2-VL models: the real architecture, tokenizer and file layout, loaded in milliseconds."""
 
 from pathlib import Path
 
