@@ -79,6 +79,18 @@ class EdgeStore:
             )
         return cls(_load(path), path, dim)
 
+    @classmethod
+    @contextmanager
+    def building(cls, path: Path | str, dim: int) -> Iterator[Self]:
+        """A new store that appears at `path` (which must not exist) when the block ends well, and not otherwise."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+            fresh = Path(scratch) / "store"
+            with cls.open(fresh, dim) as store:
+                yield store
+            fresh.rename(path)
+
     @property
     def dim(self) -> int:
         """Length of the dense vectors."""
