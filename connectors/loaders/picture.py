@@ -1,0 +1,128 @@
+"""Brings any picture to what a page shows: mode RGB on white, at most so many pixels, no extreme shape.
+
+Everything works band by band, so that a picture of 100 megapixels in any mode needs little more than its own memory.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# An A4 page at 150 dpi is 1240x1754 = 2.17 MP: 15-pixel letters survive, and no embedder here reads more.
+MAX_PAGE_PIXELS = 2_200_000
+
+# Qwen2-VL's resize refuses shapes beyond 1:200; half of that leaves room for its rounding to patches.
+MAX_RATIO = 100
+
+_BAND_PIXELS = 4_000_000
+_NUMERIC_MODES = ("I", "F")
+_BIT_DEPTHS = (8, 10, 12, 14, 16)
+
+
+def fitted_size(width: float, height: float, max_pixels: int, zoom: float = 1.0) -> tuple[int, int]:
+    """The size in pixels of a `width` x `height` original at `zoom`, scaled down where it would exceed `max_pixels`.
+
+    The pixels counted include the white margin that `pad_to_ratio` will add to an extreme shape.
+    """
+    padded_area = max(width, height / MAX_RATIO) * max(height, width / MAX_RATIO)
+    scale = min(zoom, math.sqrt(max_pixels / padded_area))
+    return max(1, math.floor(width * scale)), max(1, math.floor(height * scale))
+
+
+def pad_to_ratio(image: Image.Image) -> Image.Image:
+    """`image` (RGB), centred on white if one side is more than `MAX_RATIO` times the other."""
+    width, height = image.size
+    padded = max(width, math.ceil(height / MAX_RATIO)), max(height, math.ceil(width / MAX_RATIO))
+    if padded == image.size:
+        return image
+    canvas = Image.new("RGB", padded, "white")
+    canvas.paste(image, ((padded[0] - width) // 2, (padded[1] - height) // 2))
+    return canvas
+
+
+def page_picture(image: Image.Image, max_pixels: int = MAX_PAGE_PIXELS) -> Image.Image:
+    """A loaded picture of any Pillow mode as mode RGB: shrunk to `max_pixels`, transparency on white, shape padded.
+
+    16-bit, 32-bit and float pictures are scaled to their range (10, 12, 14 or 16 bits, 0..1, or lowest..highest value),
+    never clipped.
+
+    Raises:
+        ValueError: the mode cannot be converted to RGB.
+    """
+    target = fitted_size(*image.size, max_pixels)
+    # Averaging whole blocks first costs a third of a full-size Lanczos; a factor of 2 is left for Lanczos to do well.
+    factor = max(1, min(image.width // (2 * target[0]), image.height // (2 * target[1])))
+    convert = _converter(image)
+    reduced = Image.new("RGB", (math.ceil(image.width / factor), math.ceil(image.height / factor)))
+    for top, band in _bands(image, factor):
+        reduced.paste(convert(band).reduce(factor), (0, top // factor))
+    if reduced.size != target:
+        reduced = reduced.resize(target, Image.Resampling.LANCZOS)
+    return pad_to_ratio(reduced)
+
+
+def gray_picture(shares: NDArray[np.float32], max_pixels: int = MAX_PAGE_PIXELS) -> Image.Image:
+    """Brightness [height, width] in 0..1 as a page picture, mode RGB."""
+    levels = np.rint(np.clip(shares, 0.0, 1.0) * 255).astype(np.uint8)
+    return page_picture(Image.fromarray(levels), max_pixels)
+
+
+def _bands(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
+    """(top, band) from top to bottom; band heights are multiples of `factor`, save the last."""
+    rows = max(1, _BAND_PIXELS // image.width // factor) * factor
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """How to turn a band of `image` into RGB."""
+    if image.mode.split(";")[0] in _NUMERIC_MODES:
+        low, high = _levels(image)
+        return lambda band: _toned(band, low, high)
+    if image.has_transparency_data:
+        return _on_white
+    if image.mode == "LAB":
+        return _from_lab
+    return lambda band: band.convert("RGB")
+
+
+def _on_white(band: Image.Image) -> Image.Image:
+    colours = band.convert("RGBA")
+    canvas = Image.new("RGB", band.size, "white")
+    canvas.paste(colours, mask=colours.getchannel("A"))
+    return canvas
+
+
+def _from_lab(band: Image.Image) -> Image.Image:
+    from PIL import ImageCms
+
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(band, lab, srgb, outputMode="RGB")
+    if converted is None:
+        raise ValueError("the LAB colours cannot be converted to RGB")
+    return converted
+
+
+def _toned(band: Image.Image, low: float, high: float) -> Image.Image:
+    values = np.nan_to_num(np.asarray(band, dtype=np.float32), nan=low, posinf=high, neginf=low)
+    shares = (values - low) / (high - low if high > low else 1.0)
+    return Image.fromarray(np.rint(np.clip(shares, 0.0, 1.0) * 255).astype(np.uint8)).convert("RGB")
+
+
+def _levels(image: Image.Image) -> tuple[float, float]:
+    """The values that are black and white: the range the file uses, taken from its highest value."""
+    low, high = math.inf, -math.inf
+    for _, band in _bands(image, 1):
+        values = np.asarray(band)
+        finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if low > high:
+        return 0.0, 1.0
+    if low < 0:
+        return low, high
+    if image.mode == "F":
+        return next(((0.0, top) for top in (1.0, 255.0) if high <= top), (low, high))
+    return next(((0.0, 2.0**bits - 1) for bits in _BIT_DEPTHS if high < 2**bits), (low, high))
