@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llama_index.core.schema import MediaResource, Node, NodeRelationship, RelatedNodeInfo
@@ -9,7 +10,7 @@ from PIL import Image
 
 PAGE_NAMESPACE = uuid.UUID("6f1c1d3e-6f0c-5c7e-9a52-0b7d3a1f4c11")
 
-# In metadata so that LlamaIndex's pipeline cache tells two images apart, but never in a prompt or an embedding (FACTS 2).
+# In metadata so that LlamaIndex's pipeline cache tells two images apart, but never in a prompt or an embedding.
 HASH_KEY = "content_sha256"
 
 
@@ -55,11 +56,13 @@ def page_node(page: Page, image_path: str | None, tenant: str = "") -> Node:
     return Node(
         id_=page_id(page.source, page.number, tenant),
         text_resource=MediaResource(text=page.text),
-        image_resource=MediaResource(path=image_path) if image_path else None,
-        metadata=metadata,
+        image_resource=MediaResource(path=Path(image_path)) if image_path else None,
+        metadata=metadata,  # type: ignore[call-arg]  # pydantic's alias hides it from mypy
         excluded_embed_metadata_keys=sorted(metadata),
         excluded_llm_metadata_keys=[HASH_KEY],
         relationships={
-            NodeRelationship.SOURCE: RelatedNodeInfo(node_id=str(uuid.uuid5(PAGE_NAMESPACE, f"{tenant}\x00{page.source}")))
+            NodeRelationship.SOURCE: RelatedNodeInfo(
+                node_id=str(uuid.uuid5(PAGE_NAMESPACE, f"{tenant}\x00{page.source}"))
+            )
         },
     )

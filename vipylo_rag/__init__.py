@@ -1,0 +1,52 @@
+"""ViPylo RAG: one index for text, images and any mix of both. Import from here; experts import from the rooms."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from connectors.errors import DocumentError, FilterError, StoreError
+    from connectors.llama_index.embedding import ViPyloEmbedding
+    from embedder.errors import CheckpointError, InputError, ViPyloError
+    from embedder.model import ColPaLiQwenEmbedder
+    from vipylo_rag.index import MultimodalIndex
+    from vipylo_rag.ingest import IngestReport
+    from vipylo_rag.manifest import IndexDirectoryError
+    from vipylo_rag.search import Hit
+
+__all__ = [
+    "CheckpointError",
+    "ColPaLiQwenEmbedder",
+    "DocumentError",
+    "FilterError",
+    "Hit",
+    "IndexDirectoryError",
+    "IngestReport",
+    "InputError",
+    "MultimodalIndex",
+    "StoreError",
+    "ViPyloEmbedding",
+    "ViPyloError",
+]
+
+# Where each name lives. Imported when first used: torch alone takes seconds, and `vipylo --help` needs none of it.
+_HOMES = {
+    "CheckpointError": "embedder.errors",
+    "ColPaLiQwenEmbedder": "embedder.model",
+    "DocumentError": "connectors.errors",
+    "FilterError": "connectors.errors",
+    "Hit": "vipylo_rag.search",
+    "IndexDirectoryError": "vipylo_rag.manifest",
+    "IngestReport": "vipylo_rag.ingest",
+    "InputError": "embedder.errors",
+    "MultimodalIndex": "vipylo_rag.index",
+    "StoreError": "connectors.errors",
+    "ViPyloEmbedding": "connectors.llama_index.embedding",
+    "ViPyloError": "embedder.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

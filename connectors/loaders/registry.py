@@ -14,6 +14,8 @@ from embedder.errors import InputError, PluginError
 from embedder.plugins import load_plugin, registered
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from connectors.loaders.base import Loader
 
 _GROUP = "loaders"
@@ -118,6 +120,22 @@ def loader_for(path: Path | str) -> "Loader":
         DocumentError: no loader reads this kind of file, or there is no such file.
     """
     return _default_registry().loader_for(Path(path))
+
+
+def first_image(path: Path | str) -> "Image.Image":
+    """What a file's first page shows, as ingest would see it: how a query image is read from a path.
+
+    Raises:
+        DocumentError: the file cannot be read, or its first page has no image.
+    """
+    from connectors.loaders.base import PageFailure
+
+    page = next(loader_for(path).pages(Path(path)))
+    if isinstance(page, PageFailure):
+        raise DocumentError(f"{path}: {page.reason}")
+    if page.image is None:
+        raise DocumentError(f"{path}: is text, not an image")
+    return page.image
 
 
 def discover(paths: Iterable[Path | str]) -> Iterator[Path]:

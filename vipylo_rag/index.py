@@ -1,0 +1,322 @@
+"""MultimodalIndex: a directory of pages, searchable by text, by image, or by both as one vector."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from connectors.loaders.registry import first_image
+from connectors.stores.filters import Filter, parse_filter
+from connectors.stores.open import open_store
+from connectors.stores.protocol import SearchMode, StoredPoint, VectorStore
+from embedder.errors import InputError
+from embedder.load import load_embedder
+from embedder.protocol import Embedder, Sample
+from vipylo_rag.ingest import Ingest, IngestReport, Progress, delete_source, find_files, source_name
+from vipylo_rag.ledger import Ledger, SourceRow
+from vipylo_rag.manifest import EmbedderRecord, IndexDirectoryError, Manifest, StoreRecord
+from vipylo_rag.search import Hit
+
+# What every page carries; loaders may add more (the ledger knows which).
+BASE_FIELDS = frozenset({"source", "name", "page", "kind", "width", "height", "content_sha256"})
+_INTERNAL = frozenset({"text", "asset"})
+
+ImageInput = Image.Image | str | Path
+
+
+class MultimodalIndex:
+    """An index of pages: vectors in a store, page images as files, and a ledger of what is in it.
+
+    Example:
+        >>> with MultimodalIndex.open("my-index") as index:            # doctest: +SKIP
+        ...     index.ingest("documents/")
+        ...     for hit in index.search("hợp đồng thuê nhà", top_k=3):
+        ...         print(hit.score, hit.name, hit.page)
+    """
+
+    def __init__(
+        self, directory: Path, manifest: Manifest, embedder: Embedder | None, store: VectorStore, ledger: Ledger
+    ) -> None:
+        """Use `open`. Without an embedder, the manifest's is loaded when first needed."""
+        self.directory = directory
+        self.manifest = manifest
+        self.store = store
+        self.ledger = ledger
+        self._embedder = embedder
+
+    @classmethod
+    def open(
+        cls,
+        location: str | Path,
+        *,
+        embedder: Embedder | str | None = None,
+        create: bool = True,
+        directory: str | Path | None = None,
+        api_key: str | None = None,
+    ) -> Self:
+        """Open an index, or create it if there is none.
+
+        Args:
+            location: a directory (vectors in the embedded engine), or the URL of a Qdrant server, as
+                "http://host:6333/collection".
+            embedder: an embedder, or the name of one (see `load_embedder`); by default the one that made the index, and
+                the starter for a new one.
+            create: False refuses a location that holds no index.
+            directory: with a URL, where manifest, ledger and page images lie (default: below the user's data folder).
+            api_key: of the server.
+
+        Raises:
+            IndexDirectoryError: no index there (with create=False), a damaged one, or one of another embedder.
+            StoreError: the store is in use by another process, or the server cannot be reached.
+        """
+        url, folder = _place(location, directory)
+        if _is_index(folder):
+            return cls._open_existing(folder, embedder, api_key)
+        if not create:
+            raise IndexDirectoryError(f"{folder} is not an index: make one with `vipylo ingest PATH --index {folder}`")
+        return cls._create(folder, url, embedder, api_key)
+
+    @classmethod
+    def _open_existing(cls, folder: Path, embedder: Embedder | str | None, api_key: str | None) -> Self:
+        manifest = Manifest.read(folder)
+        parts = ["ledger.sqlite", "assets"] + ([] if manifest.store.url else ["store"])
+        if missing := [part for part in parts if not (folder / part).exists()]:
+            raise IndexDirectoryError(
+                f"{folder} is damaged: {', '.join(missing)} is missing; restore it from a backup, or ingest the "
+                "documents into a new directory"
+            )
+        loaded = _loaded(embedder) if embedder is not None else None
+        if loaded is not None:
+            manifest.check_embedder(loaded, folder)
+        return cls._with_parts(folder, manifest, loaded, api_key)
+
+    @classmethod
+    def _create(cls, folder: Path, url: str | None, embedder: Embedder | str | None, api_key: str | None) -> Self:
+        if folder.exists() and not (folder.is_dir() and _is_unfinished(folder)):
+            raise IndexDirectoryError(f"{folder} exists and is not an index: choose an empty or a new directory")
+        loaded = _loaded(embedder or "starter")
+        # A relative checkpoint path would mean another one when the index is opened from another folder.
+        name = str(Path(loaded.name).resolve()) if Path(loaded.name).is_dir() else loaded.name
+        server, _, collection = (url or "").rpartition("/")
+        manifest = Manifest(
+            embedder=EmbedderRecord(name=name, fingerprint=loaded.fingerprint, dim=loaded.dim),
+            store=StoreRecord(url=server, collection=collection) if url else StoreRecord(),
+        )
+        (folder / "assets").mkdir(parents=True, exist_ok=True)
+        index = cls._with_parts(folder, manifest, loaded, api_key)
+        manifest.write(folder)  # last: a directory with a manifest is complete
+        return index
+
+    @classmethod
+    def _with_parts(cls, folder: Path, manifest: Manifest, embedder: Embedder | None, api_key: str | None) -> Self:
+        place: str | Path = manifest.store.url or folder / "store"
+        store = open_store(place, manifest.embedder.dim, collection=manifest.store.collection, api_key=api_key)
+        try:
+            return cls(folder, manifest, embedder, store, Ledger(folder / "ledger.sqlite"))
+        except BaseException:
+            store.close()
+            raise
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder that made the vectors; loaded when first asked for.
+
+        Raises:
+            CheckpointError: it cannot be found. IndexDirectoryError: what has its name now is another one.
+        """
+        if self._embedder is None:
+            loaded = _loaded(self.manifest.embedder.name)
+            self.manifest.check_embedder(loaded, self.directory)
+            self._embedder = loaded
+        return self._embedder
+
+    @property
+    def assets(self) -> Path:
+        """Folder of page images, named by content."""
+        return self.directory / "assets"
+
+    @property
+    def fields(self) -> set[str]:
+        """The payload fields that `where` may name."""
+        return (self.ledger.fields() | BASE_FIELDS) - _INTERNAL
+
+    def ingest(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        *,
+        prune: bool = False,
+        workers: int | None = None,
+        page_seconds: float = 60.0,
+        loader_options: Mapping[str, Mapping[str, Any]] | None = None,
+        progress: Progress | None = None,
+    ) -> IngestReport:
+        """Bring the index up to date with files and folders. Unchanged files cost a hash; bad ones are reported.
+
+        Args:
+            paths: files and folders (walked).
+            prune: remove sources below the given folders that are no longer on disk.
+            workers: child processes that read and render (default: a quarter of the cores, at least 1).
+            page_seconds: longest time that reading one page may take.
+            loader_options: constructor arguments by loader name, such as {"pdf": {"password": "..."}}.
+            progress: called with the report so far.
+
+        Raises:
+            DocumentError: a path does not exist, or there is no file at all. Nothing is changed then.
+        """
+        chosen = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+        find_files(chosen)
+        run = Ingest(
+            self.embedder,
+            self.store,
+            self.ledger,
+            self.assets,
+            workers=workers or max(1, (os.cpu_count() or 1) // 4),
+            page_seconds=page_seconds,
+            loader_options=loader_options,
+            progress=progress,
+        )
+        return run.run(chosen, prune=prune)
+
+    def search(
+        self,
+        text: str | None = None,
+        images: ImageInput | Sequence[ImageInput] | None = None,
+        top_k: int = 10,
+        where: Mapping[str, Any] | Filter | None = None,
+        mode: SearchMode = "hybrid",
+    ) -> list[Hit]:
+        """The best pages for a text, an image (or several), or both together as one query vector.
+
+        Args:
+            text: what to look for, in any language of the model.
+            images: PIL images or paths of image files.
+            top_k: how many hits at most.
+            where: a filter over payload fields, such as {"kind": "pdf", "page": {"lte": 3}}.
+            mode: "dense" compares vectors, "lexical" compares words (BM25; needs text), "hybrid" fuses both ranks.
+
+        Raises:
+            InputError: nothing to search for, an unreadable image, or a bad top_k or mode.
+            FilterError: `where` names an unknown field or operator.
+        """
+        if mode not in ("hybrid", "dense", "lexical"):
+            raise InputError(f"mode={mode!r} is none of hybrid, dense, lexical")
+        if top_k < 1:
+            raise InputError(f"top_k={top_k}: ask for at least 1 hit")
+        words = text.strip() if text else ""
+        pictures = _pictures(images)
+        if not words and not pictures:
+            raise InputError("the query is empty: give a text, an image, or both")
+        if mode == "lexical" and not words:
+            raise InputError("lexical mode compares words: give a text, or use dense or hybrid mode")
+        filter_ = parse_filter(where, self.fields)
+        vector = None
+        if mode != "lexical":
+            rows = self.embedder.encode_rows([Sample(words, pictures)])
+            if rows.errors:
+                raise InputError(f"the query cannot be embedded: {rows.errors[0]}")
+            vector = rows.vectors[0]
+        found = self.store.search(vector, words or None, top_k=top_k, where=filter_, mode=mode)
+        return [self._hit(point.id, point.score, dict(point.payload)) for point in found]
+
+    def _hit(self, id_: str, score: float, payload: dict[str, Any]) -> Hit:
+        asset = payload.pop("asset", None)
+        return Hit(
+            id=id_,
+            score=score,
+            source=payload.pop("source"),
+            page=payload.pop("page"),
+            kind=payload.pop("kind"),
+            text=payload.pop("text"),
+            image_path=self.assets / asset if asset else None,
+            metadata=payload,
+        )
+
+    def delete(self, source: str | Path) -> int:
+        """Remove a document by the name it was ingested under, or by its path; returns how many pages went away.
+
+        Raises:
+            InputError: no such source in this index.
+        """
+        for name in (str(source), source_name(Path(source))):
+            if self.ledger.source(name):
+                return delete_source(self.store, self.ledger, name)
+        raise InputError(f"{source} is not in this index")
+
+    def sources(self) -> list[SourceRow]:
+        """All documents with their states."""
+        return list(self.ledger.sources())
+
+    def pages(self, where: Mapping[str, Any] | Filter | None = None) -> list[StoredPoint]:
+        """All stored pages that pass a filter, in id order."""
+        return list(self.store.scroll(parse_filter(where, self.fields)))
+
+    def info(self) -> dict[str, Any]:
+        """What this index is and holds: location, embedder, store, counts, kinds, size of the page images in bytes."""
+        return {
+            "directory": str(self.directory),
+            "embedder": self.manifest.embedder.model_dump(),
+            "store": self.manifest.store.model_dump() if self.manifest.store.url else {"engine": "edge"},
+            **self.ledger.counts(),
+            "points": self.store.count(),
+            "kinds": self.store.facet("kind"),
+            "asset_bytes": sum(file.stat().st_size for file in self.assets.rglob("*") if file.is_file()),
+        }
+
+    def close(self) -> None:
+        """Release the store and the ledger. Closing twice is allowed."""
+        self.store.close()
+        self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _is_index(folder: Path) -> bool:
+    return (folder / "manifest.json").is_file()
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Whether a folder holds nothing, or what a creation leaves that was killed before it wrote the manifest."""
+    ours = {"assets", "store", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", ".manifest.json.part"}
+    names = {entry.name for entry in folder.iterdir()}
+    return names <= ours and not any((folder / "assets").glob("*"))
+
+
+def _loaded(embedder: Embedder | str) -> Embedder:
+    return load_embedder(embedder) if isinstance(embedder, str) else embedder
+
+
+def _place(location: str | Path, directory: str | Path | None) -> tuple[str | None, Path]:
+    """The store's URL (with its collection) or None, and the index directory."""
+    if isinstance(location, Path) or "://" not in location:
+        if directory is not None:
+            raise InputError("directory= goes with a server URL; a local index is its own directory")
+        return None, Path(location).expanduser()
+    parts = urlsplit(location)
+    collection = parts.path.strip("/") or "vipylo"
+    if "/" in collection:
+        raise InputError(f"{location}: a server URL is http://host:port/collection")
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    default = Path(base) / "vipylo" / f"{(parts.hostname or 'server')}-{parts.port or ''}-{collection}"
+    return f"{parts.scheme}://{parts.netloc}/{collection}", Path(directory) if directory else default
+
+
+def _pictures(images: ImageInput | Sequence[ImageInput] | None) -> tuple[Image.Image, ...]:
+    if images is None:
+        return ()
+    several = images if isinstance(images, Sequence) and not isinstance(images, str) else [images]
+    return tuple(_picture(image) for image in several)
+
+
+def _picture(image: ImageInput) -> Image.Image:
+    """A query image. A path goes through the loaders, so that a photo, a scan or a DICOM file is seen as at ingest."""
+    return image if isinstance(image, Image.Image) else first_image(image)
