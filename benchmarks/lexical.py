@@ -44,11 +44,16 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to split: what is done to the text first, and the engine's tokenizer after it."""
+    """One way to split: our part of the work (`str` for none), and the engine's tokenizer after it."""
 
     name: str
-    prepare: Callable[[str], str]
+    split: Callable[[str], str | list[str]]
     config: edge.Bm25Config
+
+    def prepared(self, text: str) -> str:
+        """The text that the engine's tokenizer gets."""
+        split = self.split(text)
+        return split if isinstance(split, str) else " ".join(split)
 
 
 def read_dataset(argument: str) -> Dataset:
@@ -92,46 +97,47 @@ def _rows(path: Path) -> Iterable[dict[str, Any]]:
 
 
 def candidates() -> list[Candidate]:
-    """The ways compared; the differences to `ours` are one step each."""
-    whitespace = edge.TokenizerType.Whitespace
-    stemmer = edge.SnowballParams(edge.SnowballLanguage.English)
+    """The ways compared: the engine's own, ours, and ours with one step changed."""
+    space, english = edge.TokenizerType.Whitespace, edge.SnowballParams(edge.SnowballLanguage.English)
+    shipped = {"stemmer": english, "avg_len": 384.0}
     return [
-        Candidate("engine default (words, English stop words and stemmer)", str, edge.Bm25Config()),
-        Candidate("engine words", str, _neutral(edge.TokenizerType.Word)),
-        Candidate("engine multilingual", str, _neutral(edge.TokenizerType.Multilingual)),
-        Candidate("ours: words, character pairs", _join(tokens), _neutral(whitespace)),
-        Candidate("ours + single characters", _join(_with_singles), _neutral(whitespace)),
-        Candidate("ours + word pairs", _join(_with_word_pairs), _neutral(whitespace)),
-        Candidate("ours + English stemmer", _join(tokens), _neutral(whitespace, stemmer=stemmer)),
-        Candidate("ours without diacritics", _join(_without_diacritics), _neutral(whitespace)),
-        Candidate("ours, avg_len=64", _join(tokens), _neutral(whitespace, avg_len=64.0)),
-        Candidate("ours, avg_len=1024", _join(tokens), _neutral(whitespace, avg_len=1024.0)),
-        Candidate("ours, b=0.4", _join(tokens), _neutral(whitespace, b=0.4)),
-        Candidate("ours, k=2", _join(tokens), _neutral(whitespace, k=2.0)),
+        Candidate("engine default: words, English", str, edge.Bm25Config()),
+        Candidate("engine words, no language", str, _config(edge.TokenizerType.Word)),
+        Candidate("engine multilingual", str, _config(edge.TokenizerType.Multilingual)),
+        Candidate("ours", tokens, _config(space, **shipped)),
+        Candidate("ours, no stemmer", tokens, _config(space, avg_len=384.0)),
+        Candidate("ours, no word pairs", _without_pairs, _config(space, **shipped)),
+        Candidate("ours, pairs of all words", _all_pairs, _config(space, **shipped)),
+        Candidate("ours + single characters", _with_singles, _config(space, **shipped)),
+        Candidate("ours, no diacritics", _without_diacritics, _config(space, **shipped)),
+        Candidate("ours, avg_len=256", tokens, _config(space, stemmer=english)),
+        Candidate("ours, avg_len=1024", tokens, _config(space, stemmer=english, avg_len=1024.0)),
+        Candidate("ours, b=0.4", tokens, _config(space, **shipped, b=0.4)),
+        Candidate("ours, k=2", tokens, _config(space, **shipped, k=2.0)),
     ]
 
 
-def _neutral(tokenizer: edge.TokenizerType, stemmer: Any = None, **numbers: float) -> edge.Bm25Config:
+def _config(tokenizer: edge.TokenizerType, stemmer: Any = None, **numbers: float) -> edge.Bm25Config:
     nothing = edge.StopwordsSet(languages=set(), custom=set())
-    stemmer = stemmer or edge.DisabledStemmer()
-    return edge.Bm25Config(tokenizer=tokenizer, stopwords=nothing, stemmer=stemmer, **numbers)
-
-
-def _join(split: Callable[[str], list[str]]) -> Callable[[str], str]:
-    return lambda text: " ".join(split(text))
+    return edge.Bm25Config(tokenizer=tokenizer, stopwords=nothing, stemmer=stemmer or edge.DisabledStemmer(), **numbers)
 
 
 _UNSPACED_RUN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]{2,}")
 
 
+def _without_pairs(text: str) -> list[str]:
+    return [token for token in tokens(text) if "_" not in token]
+
+
+def _all_pairs(text: str) -> list[str]:
+    single = _without_pairs(text)
+    words = [word for word in single if not _UNSPACED_RUN.match(word)]
+    return single + [f"{a}_{b}" for a, b in pairwise(words)]
+
+
 def _with_singles(text: str) -> list[str]:
     singles = [character for run in _UNSPACED_RUN.findall(normalise(text)) for character in run]
     return tokens(text) + singles
-
-
-def _with_word_pairs(text: str) -> list[str]:
-    words = [word for word in tokens(text) if not _UNSPACED_RUN.match(word)]
-    return tokens(text) + [f"{a}_{b}" for a, b in pairwise(words)]
 
 
 def _without_diacritics(text: str) -> list[str]:
@@ -149,13 +155,13 @@ def evaluate(dataset: Dataset, candidate: Candidate) -> dict[str, float]:
         shard = edge.EdgeShard.create(directory, edge.EdgeConfig(sparse_vectors=sparse))
         started = time.perf_counter()
         for document, text in dataset.documents.items():
-            vector = bm25.embed_document(candidate.prepare(text))
+            vector = bm25.embed_document(candidate.prepared(text))
             point = edge.Point(str(uuid.UUID(int=numbers[document])), {"bm25": vector})
             shard.update(edge.UpdateOperation.upsert_points([point]))
         indexed = time.perf_counter()
         scores = []
         for query, text in dataset.queries.items():
-            nearest = edge.Query.Nearest(bm25.embed_query(candidate.prepare(text)), using="bm25")
+            nearest = edge.Query.Nearest(bm25.embed_query(candidate.prepared(text)), using="bm25")
             found = shard.query(edge.QueryRequest(limit=TOP, query=nearest))
             scores.append(ndcg([names[point.id.int] for point in found], dataset.relevant[query]))
         searched = time.perf_counter()

@@ -24,8 +24,9 @@ INDEXED_FIELDS: Final[Mapping[str, Literal["keyword", "tenant", "integer"]]] = {
     "page": "integer",
 }
 
-# The rank constant of the RRF paper (Cormack et al., 2009): agreement of both sides outweighs one side's first place.
-RRF_K: Final = 60
+# The rank constant of RRF, 0-based ranks. The usual 60 flattens ranks so far that one weak side spoils a strong one;
+# 5 is at or near the best for every mix of strong and weak sides (`benchmarks/fusion.py`).
+RRF_K: Final = 5
 # How deep each side is read before the fusion: a page at rank 100 of both sides can still rise.
 _MIN_PREFETCH: Final = 100
 

@@ -194,9 +194,7 @@ class ServerStore:
             if status == models.CollectionStatus.GREEN:
                 return
             if status == models.CollectionStatus.RED or time.monotonic() > deadline:
-                raise StoreError(
-                    f"collection {self._collection!r} at {self._name} is {status.value}; see its log"
-                )
+                raise StoreError(f"collection {self._collection!r} at {self._name} is {status.value}; see its log")
             time.sleep(0.5)
 
     def backup(self, target: Path | str) -> None:
