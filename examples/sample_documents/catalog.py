@@ -53,7 +53,7 @@ DOCUMENTS: tuple[SampleDocument, ...] = (
     SampleDocument("safety-poster-zh.png", "zh", "poster", 1, scans.write_safety_poster),
     SampleDocument("huiyi-jiyao.md", "zh", "minutes", 1, _note("huiyi_jiyao.md")),
     SampleDocument("ct-small.dcm", "", "DICOM, CT slice", 1, _dicom("CT_small.dcm")),
-    SampleDocument("mr-small.dcm", "", "DICOM, MR slice", 1, _dicom("MR_small.dcm")),
+    SampleDocument("mr-small.dcm", "", "DICOM, MR slice, 64 x 64", 1, _dicom("MR_small.dcm")),
     SampleDocument("bone-scan.dcm", "", "DICOM, bone scan, JPEG 2000", 1, _dicom("JPEG2000.dcm")),
-    SampleDocument("ultrasound.dcm", "", "DICOM, colour ultrasound", 1, _dicom("examples_rgb_color.dcm")),
+    SampleDocument("mr-abdomen.dcm", "", "DICOM, MR slice of the abdomen", 1, _dicom("examples_overlay.dcm")),
 )

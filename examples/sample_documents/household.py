@@ -23,8 +23,8 @@ def write_purifier_manual(path: Path) -> None:
         accent=_BLUE,
         header="清泉 JS-500 使用说明书",
         footer="第 {page} 页，共 {pages} 页",
-        size=12.5,
-        margin=60,
+        size=13.8,
+        margin=56,
     )
     figures = {
         "cover": _cover,

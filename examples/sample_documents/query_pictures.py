@@ -19,8 +19,8 @@ def write_query_pictures(documents: Path, folder: Path) -> None:
         _crop(letters.convert("RGB"), (0.02, 0.02, 0.98, 0.80), 760, folder / "roof-letter.jpg")
     _photo(_first_frame(documents / "safety-poster-zh.png"), 2, (0.12, 0.06, 0.90, 0.93), folder / "poster-on-wall.jpg")
     windowed("CT_small.dcm", center=60, width=900, size=224).save(folder / "ct-other-window.png")
-    _crop(_page(documents / "bang-gia-gom.pdf", 1), (0.06, 0.15, 0.94, 0.44), 640, folder / "pots-2024.jpg")
-    _crop(_page(documents / "cargo-ebike-manual.pdf", 2), (0.08, 0.09, 0.92, 0.42), 640, folder / "ebike-drawing.jpg")
+    _crop(_page(documents / "bang-gia-gom.pdf", 1), (0.08, 0.165, 0.92, 0.412), 640, folder / "pots-2024.jpg")
+    _crop(_page(documents / "cargo-ebike-manual.pdf", 2), (0.09, 0.105, 0.91, 0.495), 640, folder / "ebike-drawing.jpg")
     _crop(_page(documents / "tea-plan-2026-zh.pdf", 4), (0.0, 0.0, 1.0, 1.0), 720, folder / "tea-products.jpg")
 
 

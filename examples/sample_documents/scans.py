@@ -141,7 +141,7 @@ def write_clinic_form(path: Path) -> None:
 
 def write_notice_photo(path: Path) -> None:
     """Writes the photo of a notice on a wooden board (vi, one page)."""
-    style = Style(face("vi"), accent=(0.10, 0.32, 0.58), footer="", size=18, leading=1.5, margin=50, gap=14)
+    style = Style(face("vi"), accent=(0.10, 0.32, 0.58), footer="", size=20, leading=1.55, margin=54, gap=16)
     page = render(compose(manuscript("thong_bao_nuoc.txt"), style)[0], 120)
     corners = ((0.13, 0.07), (0.88, 0.10), (0.95, 0.93), (0.06, 0.95))
     photo = photographed(page, seed=14, size=(1080, 1440), corners=corners, desk=(128, 88, 56))
