@@ -76,8 +76,12 @@ class MultimodalIndex:
         url, folder = _place(location, directory)
         if _is_index(folder):
             return cls._open_existing(folder, embedder, api_key)
+        if folder.exists() and not (folder.is_dir() and _is_unfinished(folder)):
+            raise IndexDirectoryError(f"{folder} exists and is not an index: choose another directory")
         if not create:
-            raise IndexDirectoryError(f"{folder} is not an index: make one with `vipylo ingest PATH --index {folder}`")
+            raise IndexDirectoryError(
+                f"there is no index at {folder}: make one with `vipylo ingest PATH --index {folder}`"
+            )
         return cls._create(folder, url, embedder, api_key)
 
     @classmethod
@@ -96,8 +100,6 @@ class MultimodalIndex:
 
     @classmethod
     def _create(cls, folder: Path, url: str | None, embedder: Embedder | str | None, api_key: str | None) -> Self:
-        if folder.exists() and not (folder.is_dir() and _is_unfinished(folder)):
-            raise IndexDirectoryError(f"{folder} exists and is not an index: choose an empty or a new directory")
         loaded = _loaded(embedder or "starter")
         # A relative checkpoint path would mean another one when the index is opened from another folder.
         name = str(Path(loaded.name).resolve()) if Path(loaded.name).is_dir() else loaded.name

@@ -5,6 +5,7 @@ source only when its last page does. New pages are stored before old ones are de
 """
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -158,7 +159,7 @@ class Ingest:
         source = self._open[page.source]
         source.seen.add(page.number)
         known = source.known.get(page.number)
-        if known and known.state == "done" and known.content_sha256 == page.content_sha256:
+        if known and known.state == "done" and known.digest == page_digest(page):
             source.stored += 1
             self.report.pages_unchanged += 1
             self._progress(self.report)
@@ -176,7 +177,7 @@ class Ingest:
             seconds = (time.monotonic() - begun) / len(batch)
             with self._ledger.transaction():
                 self._ledger.put_pages(
-                    PageRow(p.source, p.number, p.content_sha256, p.asset, "done", None, seconds)
+                    PageRow(p.source, p.number, page_digest(p), p.asset, "done", None, seconds)
                     for p in (batch[row] for row in good)
                 )
                 self._ledger.add_fields({key for row in good for key in payload(batch[row])})
@@ -257,6 +258,12 @@ def file_digest(file: Path) -> str:
         return ""  # the reader says what is wrong with it
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def page_digest(page: PageRead) -> str:
+    """Hex digest of all that is stored of a page: what it shows and what the loader says of it. Equal: nothing to do."""
+    said = json.dumps(page.metadata, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(f"{page.content_sha256}\n{page.kind}\n{said}".encode()).hexdigest()
 
 
 def payload(page: PageRead) -> dict[str, Any]:

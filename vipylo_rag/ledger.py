@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS sources (
 CREATE TABLE IF NOT EXISTS pages (
     source TEXT NOT NULL,
     page INTEGER NOT NULL,
-    content_sha256 TEXT,
+    digest TEXT,
     asset TEXT,
     state TEXT NOT NULL CHECK (state IN ('done', 'failed')),
     reason TEXT,
@@ -51,11 +51,11 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class PageRow:
-    """A page's state. `seconds` is its share of the time that its batch took to embed and store."""
+    """A page's state. `digest` is of all that is stored of it; `seconds` is its share of the time that its batch took to embed and store."""
 
     source: str
     page: int
-    content_sha256: str | None
+    digest: str | None
     asset: str | None
     state: Literal["done", "failed"]
     reason: str | None = None
@@ -119,16 +119,16 @@ class Ledger:
     def pages(self, source: str) -> dict[int, PageRow]:
         """The pages of a source by number."""
         rows = self._db.execute(
-            "SELECT source, page, content_sha256, asset, state, reason, seconds FROM pages WHERE source = ?", (source,)
+            "SELECT source, page, digest, asset, state, reason, seconds FROM pages WHERE source = ?", (source,)
         )
         return {row[1]: PageRow(*row) for row in rows}
 
     def put_pages(self, rows: Iterable[PageRow]) -> None:
         """Insert or replace pages."""
         self._db.executemany(
-            "INSERT OR REPLACE INTO pages (source, page, content_sha256, asset, state, reason, seconds) "
+            "INSERT OR REPLACE INTO pages (source, page, digest, asset, state, reason, seconds) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(r.source, r.page, r.content_sha256, r.asset, r.state, r.reason, r.seconds) for r in rows],
+            [(r.source, r.page, r.digest, r.asset, r.state, r.reason, r.seconds) for r in rows],
         )
 
     def delete_pages(self, source: str, numbers: Iterable[int]) -> None:
@@ -144,7 +144,7 @@ class Ledger:
     def failed_pages(self) -> Iterator[PageRow]:
         """Pages that could not be read or embedded, with their reasons."""
         for row in self._db.execute(
-            "SELECT source, page, content_sha256, asset, state, reason, seconds FROM pages WHERE state = 'failed' "
+            "SELECT source, page, digest, asset, state, reason, seconds FROM pages WHERE state = 'failed' "
             "ORDER BY source, page"
         ):
             yield PageRow(*row)

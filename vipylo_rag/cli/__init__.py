@@ -1,0 +1,46 @@
+"""The `vipylo` command. One file per command; nothing heavy is imported before a command runs."""
+
+import logging
+import os
+import sys
+
+import typer
+
+from embedder.errors import ViPyloError
+from vipylo_rag.cli.delete import delete
+from vipylo_rag.cli.doctor import doctor
+from vipylo_rag.cli.info import info
+from vipylo_rag.cli.ingest import ingest
+from vipylo_rag.cli.search import search
+
+app = typer.Typer(
+    name="vipylo",
+    help="Index documents as pages and search them by text, by image, or by both.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (ingest, search, info, delete, doctor):
+    app.command()(command)
+
+
+@app.callback()
+def options(verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is done, in detail.")) -> None:
+    """Index documents as pages and search them by text, by image, or by both."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+def main() -> None:
+    """Run the command line: errors of ours are one line and exit code 2; a closed pipe or Ctrl-C is no traceback."""
+    try:
+        app()
+    except ViPyloError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # such as `vipylo search ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -1,0 +1,56 @@
+"""Fixtures for the application's tests: a folder of small real documents and an index of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymupdf
+import pytest
+from PIL import Image, ImageDraw
+
+from embedder import ColPaLiQwenEmbedder
+from vipylo_rag import MultimodalIndex
+
+SUBJECTS = ["hợp đồng thuê nhà", "labour contract", "发票 合同", "biên bản bàn giao"]
+
+
+def write_pdf(path: Path, pages: list[str]) -> Path:
+    """A real PDF with one text a page."""
+    document = pymupdf.open()
+    for text in pages:
+        document.new_page(width=300, height=400).insert_htmlbox(pymupdf.Rect(20, 20, 280, 380), f"<h2>{text}</h2>")
+    document.save(path)
+    document.close()
+    return path
+
+
+def write_picture(path: Path, colour: str) -> Path:
+    """A picture with a disc."""
+    image = Image.new("RGB", (240, 180), "white")
+    ImageDraw.Draw(image).ellipse((40, 20, 180, 160), fill=colour)
+    image.save(path)
+    return path
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    """Three PDFs of three pages, a picture, a note, and two files that cannot be indexed."""
+    folder = tmp_path / "documents"
+    (folder / "sub").mkdir(parents=True)
+    for number, subject in enumerate(SUBJECTS[:3]):
+        write_pdf(folder / f"doc{number}.pdf", [f"{subject} số {number}{page}" for page in range(3)])
+    write_picture(folder / "sub" / "red.png", "red")
+    (folder / "note.md").write_text("# Ghi chú\n\nbiên bản họp ngày 5 tháng 3", encoding="utf-8")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.4 broken")
+    (folder / "thing.xyz").write_bytes(b"\x00\x01\x02")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_embedder(tiny_checkpoint: Path) -> ColPaLiQwenEmbedder:
+    return ColPaLiQwenEmbedder.from_pretrained(tiny_checkpoint, device="cpu")
+
+
+@pytest.fixture
+def index(tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> Iterator[MultimodalIndex]:
+    with MultimodalIndex.open(tmp_path / "index", embedder=tiny_embedder) as opened:
+        yield opened

@@ -1,0 +1,135 @@
+"""`vipylo doctor`: what is installed, what works, what is missing and how to get it."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import typer
+
+from vipylo_rag.cli.options import JsonOption
+
+PACKAGES = ("vipylo-rag", "torch", "transformers", "llama-index-core", "qdrant-edge-py", "qdrant-client", "pymupdf",
+            "pypdfium2", "pydicom", "pillow")  # fmt: skip
+EXTRAS = {
+    "flash-attn": ("gpu", "faster attention on a GPU"),
+    "fastapi": ("server", "the HTTP server"),
+    "peft": ("train", "LoRA training"),
+    "sentence-transformers": ("bench", "other embedding models and parity checks"),
+    "langchain-core": ("langchain", "LangChain adapters"),
+    "ray": ("ray", "ingest on many machines"),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report. "missing" is an optional part; "broken" makes the command fail."""
+
+    name: str
+    state: Literal["ok", "missing", "broken"]
+    detail: str
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Check the installation: versions, model, store, loaders, GPU, and what is missing with the way to get it."""
+    checks = [*_packages(), *(_tried(name, check) for name, check in _WORKING.items()), *_extras()]
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        print(json.dumps([asdict(check) for check in checks], ensure_ascii=False, indent=2))
+    else:
+        _print(checks)
+    if any(check.state == "broken" for check in checks):
+        raise typer.Exit(1)
+
+
+def _packages() -> list[Check]:
+    checks = [Check("python", "ok", sys.version.split()[0])]
+    for name in PACKAGES:
+        try:
+            checks.append(Check(name, "ok", version(name)))
+        except PackageNotFoundError:
+            checks.append(Check(name, "broken", f"not installed: pip install {name}"))
+    return checks
+
+
+def _extras() -> list[Check]:
+    checks = []
+    for name, (extra, purpose) in EXTRAS.items():
+        try:
+            checks.append(Check(name, "ok", f"{version(name)} ({purpose})"))
+        except PackageNotFoundError:
+            checks.append(Check(name, "missing", f"{purpose}: pip install 'vipylo-rag[{extra}]'"))
+    return checks
+
+
+def _tried(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except Exception as error:  # whatever is broken, the other lines are still wanted
+        return Check(name, "broken", " ".join(str(error).split()) or type(error).__name__)
+
+
+def _model() -> Check:
+    from embedder.model import ColPaLiQwenEmbedder
+
+    embedder = ColPaLiQwenEmbedder.from_pretrained("starter", device="cpu")
+    vector = embedder.encode("xin chào")
+    parameters = sum(parameter.numel() for parameter in embedder.parameters())
+    return Check("starter model", "ok", f"{parameters / 1e6:.1f}M parameters, {vector.shape[1]}-d, encodes text")
+
+
+def _store() -> Check:
+    import tempfile
+    from pathlib import Path
+
+    import numpy as np
+
+    from connectors.stores.open import open_store
+    from connectors.stores.protocol import Point
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(Path(folder) / "store", 4)
+        store.upsert([Point("5f0c1c1e-0000-4000-8000-000000000001", np.eye(4, dtype=np.float32)[0], "xin chào", {})])
+        found = store.search(np.eye(4, dtype=np.float32)[0], "chào")
+        store.close()
+    return Check("embedded store", "ok" if len(found) == 1 else "broken", "Qdrant Edge writes and finds")
+
+
+def _loaders() -> Check:
+    from connectors.loaders.registry import LoaderRegistry
+
+    known = LoaderRegistry().suffixes
+    return Check("loaders", "ok", "; ".join(f"{name}: {' '.join(suffixes)}" for name, suffixes in known.items()))
+
+
+def _gpu() -> Check:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Check("GPU", "missing", "none that torch can use; the model runs on the CPU")
+    names = {torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())}
+    return Check("GPU", "ok", f"{torch.cuda.device_count()}x {', '.join(sorted(names))}")
+
+
+_WORKING: dict[str, Callable[[], Check]] = {
+    "starter model": _model,
+    "embedded store": _store,
+    "loaders": _loaders,
+    "GPU": _gpu,
+}
+
+
+def _print(checks: list[Check]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    marks = {"ok": "[green]ok[/]", "missing": "[yellow]missing[/]", "broken": "[red]broken[/]"}
+    table = Table(box=box.SIMPLE, show_header=False)
+    for check in checks:
+        table.add_row(check.name, marks[check.state], Text(check.detail))
+    Console().print(table)

@@ -1,0 +1,58 @@
+"""`vipylo info`: what an index is and holds."""
+
+from typing import Annotated, Any
+
+import typer
+
+from vipylo_rag.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, open_index
+
+
+def info(
+    index: IndexOption = DEFAULT_INDEX,
+    failed: Annotated[bool, typer.Option("--failed", help="List what could not be indexed, with reasons.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what an index is and holds: embedder, store, documents, pages, and what could not be indexed."""
+    with open_index(index) as opened:
+        facts: dict[str, Any] = opened.info()
+        if failed:
+            facts["failed"] = [
+                {"source": row.source, "page": None, "reason": row.reason}
+                for row in opened.sources()
+                if row.state == "failed"
+            ] + [{"source": row.source, "page": row.page, "reason": row.reason} for row in opened.ledger.failed_pages()]
+    if as_json:
+        import json
+
+        print(json.dumps(facts, ensure_ascii=False, indent=2))
+        return
+    _print(facts)
+
+
+def _print(facts: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    embedder, store = facts["embedder"], facts["store"]
+    rows = {
+        "index": facts["directory"],
+        "embedder": f"{embedder['name']} ({embedder['dim']}-d, {embedder['fingerprint'][:12]})",
+        "store": f"{store['url']}/{store['collection']}" if "url" in store else "Qdrant Edge, in the index directory",
+        "documents": f"{facts['sources done']} indexed, {facts['sources failed']} failed, "
+        f"{facts['sources pending']} not finished",
+        "pages": f"{facts['points']} searchable, {facts['pages failed']} failed",
+        "kinds": ", ".join(f"{kind}: {count}" for kind, count in facts["kinds"].items()) or "none",
+        "page images": f"{facts['asset_bytes'] / 1e6:.1f} MB",
+    }
+    table = Table(box=box.SIMPLE, show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, Text(str(value), overflow="fold"))
+    console = Console()
+    console.print(table)
+    if "failed" in facts:
+        lost = Table("not indexed", "page", "reason", box=box.SIMPLE)
+        for row in facts["failed"]:
+            lost.add_row(Text(row["source"], overflow="fold"), str(row["page"] or ""), Text(row["reason"]))
+        console.print(lost if facts["failed"] else "everything was indexed")
