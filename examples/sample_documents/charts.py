@@ -54,11 +54,11 @@ class Axes:
 
     def x(self, value: float) -> float:
         low, high = self.x_range
-        return self.left + (value - low) / (high - low) * (self.right - self.left)
+        return float(self.left + (value - low) / (high - low) * (self.right - self.left))
 
     def y(self, value: float) -> float:
         low, high = self.y_range
-        return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
+        return float(self.bottom - (value - low) / (high - low) * (self.bottom - self.top))
 
     def tick(self, value: float, text: str, below: float = 13) -> None:
         """A label under the horizontal axis."""

@@ -25,12 +25,12 @@ def scanned(
     turned = image.rotate(skew, resample=Image.Resampling.BICUBIC, fillcolor=(255, 255, 255))
     pixels = np.asarray(turned.filter(ImageFilter.GaussianBlur(0.55)), dtype=np.float32)
     height, width = pixels.shape[:2]
-    pixels = pixels * (np.array(paper, dtype=np.float32) / 255)
+    toned = pixels * (np.array(paper, dtype=np.float32) / 255)
     across = np.linspace(0, 1, width, dtype=np.float32)
     edge = 1 - 0.32 * np.exp(-across * 60) - 0.10 * np.exp(-(1 - across) * 45)
-    pixels *= edge[None, :, None]
-    pixels += random.normal(0, noise, (height, width, 1)).astype(np.float32)
-    result = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    toned *= edge[None, :, None].astype(np.float32)
+    grain = random.normal(0, noise, (height, width, 1)).astype(np.float32)
+    result = Image.fromarray(np.clip(toned + grain, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(result)
     for _ in range(28):
         x, y = random.integers(0, width), random.integers(0, height)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pymupdf
 from PIL import Image
 
-from .canvas import A4, GREY, INK, WHITE, Color, Sheet, face
+from .canvas import A4, GREY, INK, WHITE, Color, Language, Sheet, face
 from .effects import Pen, photographed, render, scanned
 from .typeset import Style, compose, manuscript
 
@@ -16,10 +16,10 @@ _PEN: Color = (0.12, 0.2, 0.6)
 _BLACK: Color = (0.1, 0.1, 0.12)
 
 
-def _blank(language: str) -> Sheet:
+def _blank(language: Language) -> Sheet:
     """An A4 page of a document that is only rendered, never saved."""
     page = pymupdf.open().new_page(width=A4[0], height=A4[1])
-    return Sheet(page, face(language))  # type: ignore[arg-type]
+    return Sheet(page, face(language))
 
 
 def _seal(sheet: Sheet, x: float, y: float, lines: tuple[str, ...], radius: float = 46) -> None:

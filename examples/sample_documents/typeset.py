@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pymupdf
 
-from .canvas import A4, GREY, INK, WHITE, Color, Face, Sheet, save, tint
+from .canvas import A4, GREY, INK, WHITE, Align, Color, Face, Sheet, save, tint
 
 Figure = Callable[[Sheet, pymupdf.Rect], None]
 
@@ -167,7 +167,7 @@ class _Setter:
 
     def _paragraph(self, text: str, centred: bool = False) -> None:
         style = self.style
-        align = "center" if centred else "left"
+        align: Align = "center" if centred else "left"
         self.y = self.sheet.paragraph(
             self.x, self.y, self.width, text, size=style.size, leading=style.leading, align=align
         )
