@@ -15,13 +15,14 @@ from connectors.loaders.picture import MAX_PAGE_PIXELS, fitted_size, page_pictur
 from connectors.page import Page
 
 # Only these decoders are tried: others (EPS, WMF, FLI ...) start programs or are seldom fuzzed.
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM", "AVIF", "ICO")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM", "AVIF", "ICO")
 _MAGIC = (
     b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+",
     b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51",
 )  # fmt: skip
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _ORIENTATION_TAG = 0x0112
+_PHOTOMETRIC_TAG = 262
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -109,7 +110,8 @@ class ImageLoader(Loader):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow warns of large sizes and odd tags; our cap decides
-                image = Image.open(file, formats=_FORMATS)
+                Image.init()  # registers the decoders; a Pillow built without one (AVIF) lacks its name
+                image = Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
         except Image.DecompressionBombError as error:
             size = re.search(r"\((\d+) pixels\)", str(error))
             raise self._bomb(source, f"{int(size[1]) / 1e6:,.0f} MP" if size else "too large") from error
@@ -159,7 +161,7 @@ class ImageLoader(Loader):
         image.load()
         # Read after load(): Pillow turns TIFFs upright itself and then removes the tag.
         turn = _UPRIGHT.get(_orientation(image))
-        shown = page_picture(image, self.max_pixels)
+        shown = page_picture(image, self.max_pixels, inverted=_is_white_zero(image))
         return shown if turn is None else shown.transpose(turn)
 
     def _metadata(self, image: Image.Image, total: int) -> dict[str, Any]:
@@ -189,6 +191,12 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # broken EXIF data are no reason to lose the picture
         return 1
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    """Whether a TIFF's 0 is white. Pillow sees to it for all but its 16- and 32-bit modes."""
+    tags = getattr(image, "tag_v2", None)
+    return tags is not None and tags.get(_PHOTOMETRIC_TAG) == 0
 
 
 def _unidentified(head: bytes) -> str:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 # An A4 page at 150 dpi is 1240x1754 = 2.17 MP: 15-pixel letters survive, and no embedder here reads more.
@@ -42,11 +41,11 @@ def pad_to_ratio(image: Image.Image) -> Image.Image:
     return canvas
 
 
-def page_picture(image: Image.Image, max_pixels: int = MAX_PAGE_PIXELS) -> Image.Image:
+def page_picture(image: Image.Image, max_pixels: int = MAX_PAGE_PIXELS, *, inverted: bool = False) -> Image.Image:
     """A loaded picture of any Pillow mode as mode RGB: shrunk to `max_pixels`, transparency on white, shape padded.
 
     16-bit, 32-bit and float pictures are scaled to their range (10, 12, 14 or 16 bits, 0..1, or lowest..highest value),
-    never clipped.
+    never clipped; `inverted` says that their lowest value is white.
 
     Raises:
         ValueError: the mode cannot be converted to RGB.
@@ -54,19 +53,13 @@ def page_picture(image: Image.Image, max_pixels: int = MAX_PAGE_PIXELS) -> Image
     target = fitted_size(*image.size, max_pixels)
     # Averaging whole blocks first costs a third of a full-size Lanczos; a factor of 2 is left for Lanczos to do well.
     factor = max(1, min(image.width // (2 * target[0]), image.height // (2 * target[1])))
-    convert = _converter(image)
+    convert = _converter(image, inverted)
     reduced = Image.new("RGB", (math.ceil(image.width / factor), math.ceil(image.height / factor)))
     for top, band in _bands(image, factor):
         reduced.paste(convert(band).reduce(factor), (0, top // factor))
     if reduced.size != target:
         reduced = reduced.resize(target, Image.Resampling.LANCZOS)
     return pad_to_ratio(reduced)
-
-
-def gray_picture(shares: NDArray[np.float32], max_pixels: int = MAX_PAGE_PIXELS) -> Image.Image:
-    """Brightness [height, width] in 0..1 as a page picture, mode RGB."""
-    levels = np.rint(np.clip(shares, 0.0, 1.0) * 255).astype(np.uint8)
-    return page_picture(Image.fromarray(levels), max_pixels)
 
 
 def _bands(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
@@ -76,11 +69,11 @@ def _bands(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+def _converter(image: Image.Image, inverted: bool) -> Callable[[Image.Image], Image.Image]:
     """How to turn a band of `image` into RGB."""
     if image.mode.split(";")[0] in _NUMERIC_MODES:
-        low, high = _levels(image)
-        return lambda band: _toned(band, low, high)
+        black, white = _levels(image)[:: -1 if inverted else 1]
+        return lambda band: _toned(band, black, white)
     if image.has_transparency_data:
         return _on_white
     if image.mode == "LAB":
@@ -105,9 +98,9 @@ def _from_lab(band: Image.Image) -> Image.Image:
     return converted
 
 
-def _toned(band: Image.Image, low: float, high: float) -> Image.Image:
-    values = np.nan_to_num(np.asarray(band, dtype=np.float32), nan=low, posinf=high, neginf=low)
-    shares = (values - low) / (high - low if high > low else 1.0)
+def _toned(band: Image.Image, black: float, white: float) -> Image.Image:
+    values = np.nan_to_num(np.asarray(band, dtype=np.float32), nan=black, posinf=white, neginf=black)
+    shares = (values - black) / (white - black if white != black else 1.0)
     return Image.fromarray(np.rint(np.clip(shares, 0.0, 1.0) * 255).astype(np.uint8)).convert("RGB")
 
 
