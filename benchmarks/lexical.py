@@ -27,7 +27,7 @@ import qdrant_edge as edge
 from rich.console import Console
 from rich.table import Table
 
-from connectors.stores.lexical import normalise, tokens
+from connectors.stores.lexical import document_tokens, tokens
 
 TOP = 10
 
@@ -47,13 +47,14 @@ class Candidate:
     """One way to split: our part of the work (`str` for none), and the engine's tokenizer after it."""
 
     name: str
-    split: Callable[[str], str | list[str]]
+    document: Callable[[str], str | list[str]]
+    query: Callable[[str], str | list[str]]
     config: edge.Bm25Config
 
-    def prepared(self, text: str) -> str:
-        """The text that the engine's tokenizer gets."""
-        split = self.split(text)
-        return split if isinstance(split, str) else " ".join(split)
+
+def joined(split: str | list[str]) -> str:
+    """The text that the engine's tokenizer gets."""
+    return split if isinstance(split, str) else " ".join(split)
 
 
 def read_dataset(argument: str) -> Dataset:
@@ -101,19 +102,19 @@ def candidates() -> list[Candidate]:
     space, english = edge.TokenizerType.Whitespace, edge.SnowballParams(edge.SnowballLanguage.English)
     shipped = {"stemmer": english, "avg_len": 384.0}
     return [
-        Candidate("engine default: words, English", str, edge.Bm25Config()),
-        Candidate("engine words, no language", str, _config(edge.TokenizerType.Word)),
-        Candidate("engine multilingual", str, _config(edge.TokenizerType.Multilingual)),
-        Candidate("ours", tokens, _config(space, **shipped)),
-        Candidate("ours, no stemmer", tokens, _config(space, avg_len=384.0)),
-        Candidate("ours, no word pairs", _without_pairs, _config(space, **shipped)),
-        Candidate("ours, pairs of all words", _all_pairs, _config(space, **shipped)),
-        Candidate("ours + single characters", _with_singles, _config(space, **shipped)),
-        Candidate("ours, no diacritics", _without_diacritics, _config(space, **shipped)),
-        Candidate("ours, avg_len=256", tokens, _config(space, stemmer=english)),
-        Candidate("ours, avg_len=1024", tokens, _config(space, stemmer=english, avg_len=1024.0)),
-        Candidate("ours, b=0.4", tokens, _config(space, **shipped, b=0.4)),
-        Candidate("ours, k=2", tokens, _config(space, **shipped, k=2.0)),
+        Candidate("engine default: words, English", str, str, edge.Bm25Config()),
+        Candidate("engine words, no language", str, str, _config(edge.TokenizerType.Word)),
+        Candidate("engine multilingual", str, str, _config(edge.TokenizerType.Multilingual)),
+        Candidate("ours", document_tokens, tokens, _config(space, **shipped)),
+        Candidate("ours, no stemmer", document_tokens, tokens, _config(space, avg_len=384.0)),
+        Candidate("ours, no word pairs", _without_pairs, _without_pairs, _config(space, **shipped)),
+        Candidate("ours, pairs of all words", _all_pairs, _all_pairs, _config(space, **shipped)),
+        Candidate("ours, no single characters", tokens, tokens, _config(space, **shipped)),
+        Candidate("ours, no diacritics", _without_diacritics, _without_diacritics, _config(space, **shipped)),
+        Candidate("ours, avg_len=256", document_tokens, tokens, _config(space, stemmer=english)),
+        Candidate("ours, avg_len=1024", document_tokens, tokens, _config(space, stemmer=english, avg_len=1024.0)),
+        Candidate("ours, b=0.4", document_tokens, tokens, _config(space, **shipped, b=0.4)),
+        Candidate("ours, k=2", document_tokens, tokens, _config(space, **shipped, k=2.0)),
     ]
 
 
@@ -135,11 +136,6 @@ def _all_pairs(text: str) -> list[str]:
     return single + [f"{a}_{b}" for a, b in pairwise(words)]
 
 
-def _with_singles(text: str) -> list[str]:
-    singles = [character for run in _UNSPACED_RUN.findall(normalise(text)) for character in run]
-    return tokens(text) + singles
-
-
 def _without_diacritics(text: str) -> list[str]:
     plain = unicodedata.normalize("NFD", text.replace("đ", "d").replace("Đ", "D"))
     return tokens("".join(character for character in plain if not unicodedata.combining(character)))
@@ -155,13 +151,13 @@ def evaluate(dataset: Dataset, candidate: Candidate) -> dict[str, float]:
         shard = edge.EdgeShard.create(directory, edge.EdgeConfig(sparse_vectors=sparse))
         started = time.perf_counter()
         for document, text in dataset.documents.items():
-            vector = bm25.embed_document(candidate.prepared(text))
+            vector = bm25.embed_document(joined(candidate.document(text)))
             point = edge.Point(str(uuid.UUID(int=numbers[document])), {"bm25": vector})
             shard.update(edge.UpdateOperation.upsert_points([point]))
         indexed = time.perf_counter()
         scores = []
         for query, text in dataset.queries.items():
-            nearest = edge.Query.Nearest(bm25.embed_query(candidate.prepared(text)), using="bm25")
+            nearest = edge.Query.Nearest(bm25.embed_query(joined(candidate.query(text))), using="bm25")
             found = shard.query(edge.QueryRequest(limit=TOP, query=nearest))
             scores.append(ndcg([names[point.id.int] for point in found], dataset.relevant[query]))
         searched = time.perf_counter()

@@ -42,8 +42,9 @@ _TONE = re.compile("|".join(_TONES))
 
 
 def tokens(text: str) -> list[str]:
-    """What BM25 counts: words in lower case, runs of an unspaced script as overlapping character pairs, and pairs of
-    neighbouring words where one is accented, since most Vietnamese words are two syllables written apart."""
+    """The tokens of a query: words in lower case, runs of an unspaced script as overlapping character pairs (a run of
+    one as itself), and pairs of neighbouring words where one is accented, since most Vietnamese words are two
+    syllables written apart."""
     found: list[str] = []
     previous: str | None = None
     for run in _RUN.finditer(normalise(text)):
@@ -55,6 +56,12 @@ def tokens(text: str) -> list[str]:
             found.extend(_character_pairs(run[0]))
         previous = word
     return found
+
+
+def document_tokens(text: str) -> list[str]:
+    """The tokens of a document: those of a query, and every character of an unspaced run, so that one finds it too."""
+    runs = (run["unspaced"] or "" for run in _RUN.finditer(normalise(text)))
+    return tokens(text) + [character for run in runs if len(run) > 1 for character in run]
 
 
 def _character_pairs(run: str) -> list[str]:
@@ -70,7 +77,7 @@ def normalise(text: str) -> str:
 
 def document_vector(text: str) -> SparseVector:
     """The stored side: BM25 term weights (the engine adds IDF when searching). Empty for a text without words."""
-    return _as_vector(_bm25().embed_document(" ".join(tokens(text))))
+    return _as_vector(_bm25().embed_document(" ".join(document_tokens(text))))
 
 
 def query_vector(text: str) -> SparseVector | None:

@@ -62,18 +62,27 @@ def encode_point(point: Point, dim: int) -> EncodedPoint:
         StoreError: the id is no UUID, the vector is unusable, or the payload is not JSON; the text names the point.
     """
     who = f"point {point.id!r}"
-    try:
-        # Through bytes, so that a lone surrogate out of a broken PDF is refused here, with the point's name.
-        payload = json.loads(json.dumps(dict(point.payload), allow_nan=False, ensure_ascii=False).encode())
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"{who}: its payload is not JSON: {error}") from error
     sparse = document_vector(point.text)
     return EncodedPoint(
         id=point_id(point.id),
         dense=_checked_vector(point.vector, dim, who),
         sparse=sparse if sparse.indices else None,
-        payload=payload,
+        payload=_checked_payload(point.payload, who),
     )
+
+
+def _checked_payload(payload: Mapping[str, Any], who: str) -> dict[str, Any]:
+    try:
+        # Through bytes, so that a lone surrogate out of a broken PDF is refused here, with the point's name.
+        copied: dict[str, Any] = json.loads(json.dumps(dict(payload), allow_nan=False, ensure_ascii=False).encode())
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{who}: its payload is not JSON: {error}") from error
+    for field, kind in INDEXED_FIELDS.items():
+        value = copied.get(field)
+        # An integer index would leave a fraction out of every range, silently.
+        if kind == "integer" and any(isinstance(v, float) for v in (value if isinstance(value, list) else [value])):
+            raise StoreError(f"{who}: its {field!r} is {value!r}; give integers (or text) there")
+    return copied
 
 
 def encode_query(vector: Vector | None, text: str | None, mode: SearchMode, top_k: int, dim: int) -> EncodedQuery:

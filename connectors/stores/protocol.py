@@ -16,7 +16,10 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Point:
-    """One stored page: `vector` is the dense vector [dim] float32; `text` feeds the lexical (`bm25`) side."""
+    """One stored page: `vector` is the dense vector [dim] float32; `text` feeds the lexical (`bm25`) side.
+
+    `id` is a UUID. `payload` is JSON; `page` in it is an integer where it is a number.
+    """
 
     id: str
     vector: Vector
@@ -35,7 +38,7 @@ class ScoredPoint:
 
 @dataclass(frozen=True)
 class StoredPoint:
-    """A point as `scroll` gives it back; `vector` is None unless asked for."""
+    """A point as `scroll` gives it back; `vector` is None unless asked for, and of unit length."""
 
     id: str
     payload: Mapping[str, Any]
@@ -51,7 +54,8 @@ class VectorStore(Protocol):
         """Length of the dense vectors."""
 
     def upsert(self, points: Iterable[Point]) -> int:
-        """Insert or replace points by id; returns how many. Durable when it returns."""
+        """Insert or replace points by id; returns how many. Durable when it returns. A point that cannot be stored
+        raises `StoreError` with its id; batches before it are kept."""
 
     def search(
         self,
@@ -81,7 +85,7 @@ class VectorStore(Protocol):
         """Build the ANN index now. May take long and hold the interpreter: end of ingest, not while serving."""
 
     def backup(self, target: Path) -> None:
-        """Write a copy that `open` accepts to `target` (a directory that does not exist yet)."""
+        """Write a copy that `EdgeStore.open` accepts to `target` (a directory that does not exist yet)."""
 
     def close(self) -> None:
         """Flush and release files and locks. Closing twice is allowed."""

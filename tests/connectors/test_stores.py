@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from connectors.errors import StoreError
@@ -220,6 +220,7 @@ def test_upsert_takes_any_number_of_points(store: VectorStore) -> None:
         (Point(uid(1), unit(1), "", {"when": object()}), "not JSON"),
         (Point(uid(1), unit(1), "", {"score": float("nan")}), "not JSON"),
         (Point(uid(1), unit(1), "", {"text": "\ud800"}), "not JSON"),
+        (Point(uid(1), unit(1), "", {"page": [1, 2.5]}), "give integers"),
     ],
 )
 def test_bad_points_are_named_and_not_stored(store: VectorStore, bad: Point, said: str) -> None:
@@ -351,14 +352,17 @@ def test_closed_store_says_so(store: VectorStore) -> None:
 
 # --- filters: every engine agrees with the reference ---
 
-names = st.sampled_from(["source", "kind", "page", "tenant", "note", "flag", "mã số"])
+names = st.sampled_from(["source", "kind", "page", "tenant", "note", "mã số"])
 strings = st.sampled_from(["", "a", "A", "b.pdf", "hóa đơn", "1", "true", "战国"])
 integers = st.sampled_from([-1, 0, 1, 2, 3, 2**40])
 scalars = strings | integers | st.booleans()
 numbers = integers | st.sampled_from([-0.5, 0.5, 1.0, 2.5])
 values = scalars | numbers | st.none() | st.lists(scalars, max_size=3) | st.just({"deep": 1})
 # Wrong types in indexed fields too: what a payload index leaves out must not change a result.
-payloads = st.dictionaries(names, values, max_size=7)
+whole = scalars | st.none() | st.lists(scalars, max_size=3) | st.just({"deep": 1})
+payloads = st.fixed_dictionaries(
+    {}, optional={"source": values, "kind": values, "tenant": values, "page": whole, "note": values, "mã số": values}
+)
 ranges = st.builds(
     lambda field, bounds: Range(field, **bounds),
     names,
@@ -378,6 +382,7 @@ trees = st.recursive(
 wide = settings(
     max_examples=15,
     deadline=None,
+    phases=[Phase.reuse, Phase.generate],  # shrinking takes minutes where syncs are slow
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

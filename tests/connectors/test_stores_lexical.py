@@ -6,11 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.stores.lexical import document_vector, query_vector, tokens
+from connectors.stores.lexical import document_tokens, document_vector, query_vector, tokens
 
 
 def test_chinese_runs_become_character_pairs() -> None:
     assert tokens("战国无双3是") == ["战国", "国无", "无双", "3", "是"]
+
+
+def test_one_chinese_character_is_found() -> None:
+    assert document_tokens("战国 3是") == ["战国", "3", "是", "战", "国"]
+    assert set(query_vector("国").indices) <= set(document_vector("战国无双").indices)
 
 
 def test_vietnamese_keeps_syllables_and_joins_accented_neighbours() -> None:
