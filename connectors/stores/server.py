@@ -209,6 +209,11 @@ class ServerStore:
         with EdgeStore.building(target, self._dim) as copy:
             copy.upsert_encoded(_encoded(record) for record in self._records(None, [DENSE, SPARSE]))
 
+    def drop(self) -> None:
+        """Delete the collection with all its points from the server. The store cannot be used after it."""
+        with self._asking("drop") as client:
+            client.delete_collection(self._collection)
+
     def close(self) -> None:
         """Close the connection. Closing twice is allowed."""
         client, self._client = self._client, None
