@@ -7,9 +7,9 @@ if TYPE_CHECKING:
     from connectors.llama_index.embedding import ViPyloEmbedding
     from embedder.errors import CheckpointError, InputError, ViPyloError
     from embedder.model import ColPaLiQwenEmbedder
+    from vipylo_rag.errors import IndexDirectoryError
     from vipylo_rag.index import MultimodalIndex
     from vipylo_rag.ingest import IngestReport
-    from vipylo_rag.manifest import IndexDirectoryError
     from vipylo_rag.search import Hit
 
 __all__ = [
@@ -34,7 +34,7 @@ _HOMES = {
     "DocumentError": "connectors.errors",
     "FilterError": "connectors.errors",
     "Hit": "vipylo_rag.search",
-    "IndexDirectoryError": "vipylo_rag.manifest",
+    "IndexDirectoryError": "vipylo_rag.errors",
     "IngestReport": "vipylo_rag.ingest",
     "InputError": "embedder.errors",
     "MultimodalIndex": "vipylo_rag.index",

@@ -16,9 +16,10 @@ from connectors.stores.protocol import SearchMode, StoredPoint, VectorStore
 from embedder.errors import InputError
 from embedder.load import load_embedder
 from embedder.protocol import Embedder, Sample
+from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.ingest import Ingest, IngestReport, Progress, delete_source, find_files, source_name
 from vipylo_rag.ledger import Ledger, SourceRow
-from vipylo_rag.manifest import EmbedderRecord, IndexDirectoryError, Manifest, StoreRecord
+from vipylo_rag.manifest import EmbedderRecord, Manifest, StoreRecord
 from vipylo_rag.search import Hit
 
 # What every page carries; loaders may add more (the ledger knows which).

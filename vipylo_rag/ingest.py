@@ -261,7 +261,7 @@ def file_digest(file: Path) -> str:
 
 
 def page_digest(page: PageRead) -> str:
-    """Hex digest of all that is stored of a page: what it shows and what the loader says of it. Equal: nothing to do."""
+    """Hex digest of all that is stored of a page: what it shows, what the loader says of it. Equal: nothing to do."""
     said = json.dumps(page.metadata, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(f"{page.content_sha256}\n{page.kind}\n{said}".encode()).hexdigest()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from embedder.errors import ViPyloError
+from vipylo_rag.errors import IndexDirectoryError
 
 SourceState = Literal["pending", "done", "failed"]
 
@@ -51,7 +51,10 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class PageRow:
-    """A page's state. `digest` is of all that is stored of it; `seconds` is its share of the time that its batch took to embed and store."""
+    """A page's state.
+
+    `digest` is of all that is stored of it; `seconds` is its share of the time its batch took to embed and store.
+    """
 
     source: str
     page: int
@@ -66,7 +69,7 @@ class Ledger:
     """The ledger of one index, in one SQLite file.
 
     Raises:
-        ViPyloError: the file is damaged or no ledger.
+        IndexDirectoryError: the file is damaged or no ledger.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +82,7 @@ class Ledger:
             self._db.executescript(_SCHEMA)
             self._db.execute("SELECT state FROM sources LIMIT 1")
         except sqlite3.DatabaseError as error:
-            raise ViPyloError(
+            raise IndexDirectoryError(
                 f"{path} is damaged or no ledger ({error}): restore it from a backup, or ingest anew"
             ) from error
 

@@ -6,15 +6,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from embedder.errors import ViPyloError
 from embedder.protocol import Embedder
+from vipylo_rag.errors import IndexDirectoryError
 
 SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
-
-
-class IndexDirectoryError(ViPyloError):
-    """An index directory cannot be used as asked; the text names it and the way out."""
 
 
 class EmbedderRecord(BaseModel):

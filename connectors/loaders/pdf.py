@@ -46,7 +46,7 @@ class PDFLoader(Loader):
     def read(self, path: Path, source: str, first: int) -> Iterator[Page | PageFailure]:
         """Yield the pages in order."""
         with closing(self._open(path, source)) as document:
-            metadata = {"pages": document.page_count, **({"repaired": True} if document.repaired else {})}
+            metadata = {"repaired": True} if document.repaired else {}
             for index in range(first - 1, document.page_count):
                 yield self._page(document, index, source, metadata)
 

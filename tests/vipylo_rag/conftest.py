@@ -1,5 +1,6 @@
 """Fixtures for the application's tests: a folder of small real documents and an index of them."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,7 +35,11 @@ def write_picture(path: Path, colour: str) -> Path:
 @pytest.fixture
 def documents(tmp_path: Path) -> Path:
     """Three PDFs of three pages, a picture, a note, and two files that cannot be indexed."""
-    folder = tmp_path / "documents"
+    return write_documents(tmp_path / "documents")
+
+
+def write_documents(folder: Path) -> Path:
+    """The documents that most tests use."""
     (folder / "sub").mkdir(parents=True)
     for number, subject in enumerate(SUBJECTS[:3]):
         write_pdf(folder / f"doc{number}.pdf", [f"{subject} số {number}{page}" for page in range(3)])
@@ -53,4 +58,21 @@ def tiny_embedder(tiny_checkpoint: Path) -> ColPaLiQwenEmbedder:
 @pytest.fixture
 def index(tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> Iterator[MultimodalIndex]:
     with MultimodalIndex.open(tmp_path / "index", embedder=tiny_embedder) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def filled_directory(tmp_path_factory: pytest.TempPathFactory, tiny_embedder: ColPaLiQwenEmbedder) -> Path:
+    """An index of the documents, made once; `filled` gives each test a copy."""
+    folder = tmp_path_factory.mktemp("filled")
+    with MultimodalIndex.open(folder / "index", embedder=tiny_embedder) as index:
+        index.ingest(write_documents(folder / "documents"))
+    return folder / "index"
+
+
+@pytest.fixture
+def filled(filled_directory: Path, tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> Iterator[MultimodalIndex]:
+    """A filled index of the test's own."""
+    copy = shutil.copytree(filled_directory, tmp_path / "filled")
+    with MultimodalIndex.open(copy, embedder=tiny_embedder) as opened:
         yield opened

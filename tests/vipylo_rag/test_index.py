@@ -1,0 +1,193 @@
+"""The index as a whole: opening, refusing, searching, deleting, moving."""
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from connectors.errors import FilterError, StoreError
+from embedder import CheckpointError, ColPaLiQwenEmbedder, InputError
+from tests.tiny_qwen import write_tiny_checkpoint
+from vipylo_rag import IndexDirectoryError, MultimodalIndex
+
+
+def test_text_finds_the_page_that_says_it(filled: MultimodalIndex) -> None:
+    best = filled.search("thuê nhà số 01", mode="lexical")[0]
+    assert (best.name, best.page) == ("doc0.pdf", 2)
+    assert best.score > 0 and "thuê nhà" in best.snippet("thuê nhà")
+    assert best.image is not None and best.image.mode == "RGB"
+
+
+@pytest.mark.parametrize(("name", "page"), [("doc1.pdf", 3), ("red.png", 1)])
+def test_an_image_finds_its_own_page(filled: MultimodalIndex, name: str, page: int) -> None:
+    stored = filled.pages({"name": name, "page": page})[0]
+    text = stored.payload["text"]
+    image = Image.open(filled.assets / stored.payload["asset"])
+    best = filled.search(text or None, images=image, mode="dense")[0]
+    assert (best.name, best.page) == (name, page)
+    assert best.score == pytest.approx(1.0, abs=1e-4)
+
+
+def test_hybrid_fuses_both_sides(filled: MultimodalIndex) -> None:
+    query = "labour contract số 11"
+    lexical = filled.search(query, mode="lexical", top_k=5)
+    dense = filled.search(query, mode="dense", top_k=5)
+    hybrid = filled.search(query, top_k=5)
+    assert (lexical[0].name, lexical[0].page) == ("doc1.pdf", 2)
+    assert {h.id for h in hybrid} <= {h.id for h in filled.search(query, mode="dense", top_k=50)}
+    assert [h.id for h in hybrid] != [h.id for h in dense] or [h.id for h in dense] == [h.id for h in lexical]
+    assert all(a.score >= b.score for a, b in itertools.pairwise(hybrid))
+
+
+def test_filters(filled: MultimodalIndex) -> None:
+    hits = filled.search("số", where={"kind": "pdf", "page": {"gte": 2}}, top_k=50)
+    assert hits and all(h.kind == "pdf" and h.page >= 2 for h in hits)
+    with pytest.raises(FilterError, match=r"unknown filter field 'colour'.*kind.*page"):
+        filled.search("số", where={"colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "the query is empty"),
+        ({"text": "  "}, "the query is empty"),
+        ({"text": "a", "top_k": 0}, "top_k=0"),
+        ({"text": "a", "mode": "fuzzy"}, "mode='fuzzy'"),
+        ({"images": Image.new("RGB", (30, 30)), "mode": "lexical"}, "lexical mode compares words"),
+        ({"images": [Image.new("RGB", (30, 30))] * 6}, "6 images"),
+        ({"images": Image.new("RGB", (3000, 3))}, "one side may be at most 200 times"),
+    ],
+)
+def test_bad_queries_are_named(filled: MultimodalIndex, arguments: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        filled.search(**arguments)
+
+
+def test_delete(filled: MultimodalIndex) -> None:
+    source = Path(filled.pages({"name": "doc0.pdf"})[0].payload["source"])
+    assert filled.delete(source) == 3
+    assert filled.pages({"name": "doc0.pdf"}) == []
+    assert filled.ingest(source).pages_embedded == 3
+    source = filled.pages({"name": "note.md"})[0].payload["source"]
+    assert filled.delete(source) == 1
+    with pytest.raises(InputError, match="is not in this index"):
+        filled.delete("nowhere.pdf")
+
+
+def test_info(filled: MultimodalIndex) -> None:
+    info = filled.info()
+    assert info["points"] == 11 and info["kinds"] == {"pdf": 9, "image": 1, "text": 1}
+    assert (info["sources done"], info["sources failed"]) == (5, 2)
+    assert info["embedder"]["fingerprint"] == filled.embedder.fingerprint
+
+
+def test_moving_the_directory_breaks_nothing(filled: MultimodalIndex, tmp_path: Path) -> None:
+    before = [(h.id, h.score) for h in filled.search("thuê nhà", mode="lexical")]
+    filled.close()
+    moved = shutil.move(filled.directory, tmp_path / "elsewhere" / "moved")
+    with MultimodalIndex.open(moved, create=False) as index:
+        hits = index.search("thuê nhà", mode="lexical")
+        assert [(h.id, h.score) for h in hits] == before
+        assert all(h.image_path is None or h.image_path.is_file() for h in hits)
+
+
+def test_another_embedder_is_refused_with_the_way_out(filled: MultimodalIndex, tmp_path: Path) -> None:
+    other = write_tiny_checkpoint(tmp_path / "other", seed=5)
+    filled.close()
+    with pytest.raises(IndexDirectoryError, match=r"was made with embedder .*open it with --embedder .*new index"):
+        MultimodalIndex.open(filled.directory, embedder=str(other))
+    with MultimodalIndex.open(filled.directory) as again:
+        assert len(again.search("thuê nhà")) == 10
+
+
+def test_a_checkpoint_changed_in_place_is_refused(tmp_path: Path, documents: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "mine", seed=1)
+    with MultimodalIndex.open(tmp_path / "index", embedder=str(checkpoint)) as index:
+        index.ingest(documents / "note.md")
+    write_tiny_checkpoint(checkpoint, seed=2)
+    with MultimodalIndex.open(tmp_path / "index") as index, pytest.raises(IndexDirectoryError, match="was made with"):
+        index.search("họp")
+
+
+def test_a_lost_checkpoint_is_named(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "mine")
+    MultimodalIndex.open(tmp_path / "index", embedder=str(checkpoint)).close()
+    shutil.rmtree(checkpoint)
+    with MultimodalIndex.open(tmp_path / "index") as index, pytest.raises(CheckpointError, match="mine does not exist"):
+        index.search("họp")
+
+
+def test_a_wrong_embedder_leaves_no_directory(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="does not exist"):
+        MultimodalIndex.open(tmp_path / "index", embedder="/no/such/checkpoint")
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize("damage", ["manifest", "newer", "ledger", "ledger lost", "store lost", "assets lost"])
+def test_damaged_indexes_are_named_and_left_alone(filled: MultimodalIndex, damage: str) -> None:
+    filled.close()
+    folder = filled.directory
+    match damage:
+        case "manifest":
+            (folder / "manifest.json").write_text("{")
+        case "newer":
+            manifest = json.loads((folder / "manifest.json").read_text())
+            (folder / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 99}))
+        case "ledger":
+            for extra in folder.glob("ledger.sqlite-*"):
+                extra.unlink()
+            (folder / "ledger.sqlite").write_bytes(b"this is no database at all" * 400)
+        case "ledger lost":
+            (folder / "ledger.sqlite").unlink()
+        case _:
+            shutil.rmtree(folder / damage.split()[0])
+    before = sorted(path.relative_to(folder) for path in folder.rglob("*") if "store" not in path.parts)
+    with pytest.raises(IndexDirectoryError) as caught:
+        MultimodalIndex.open(folder)
+    assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+    after = sorted(path.relative_to(folder) for path in folder.rglob("*") if "store" not in path.parts)
+    assert [p for p in after if not p.name.startswith("ledger.sqlite-")] == [
+        p for p in before if not p.name.startswith("ledger.sqlite-")
+    ]
+
+
+def test_somebody_elses_folder_is_left_alone(tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").write_text("mine")
+    with pytest.raises(IndexDirectoryError, match="exists and is not an index"):
+        MultimodalIndex.open(tmp_path / "letters", embedder=tiny_embedder)
+    assert [path.name for path in (tmp_path / "letters").iterdir()] == ["a.txt"]
+    with pytest.raises(IndexDirectoryError, match="there is no index at"):
+        MultimodalIndex.open(tmp_path / "nowhere", create=False)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_creation_that_was_killed_is_finished(tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> None:
+    MultimodalIndex.open(tmp_path / "index", embedder=tiny_embedder).close()
+    (tmp_path / "index" / "manifest.json").unlink()
+    MultimodalIndex.open(tmp_path / "index", embedder=tiny_embedder).close()
+    assert (tmp_path / "index" / "manifest.json").is_file()
+
+
+def test_a_second_process_is_refused(filled: MultimodalIndex) -> None:
+    code = "import sys; from vipylo_rag import MultimodalIndex; MultimodalIndex.open(sys.argv[1])"
+    second = subprocess.run(
+        [sys.executable, "-c", code, str(filled.directory)], capture_output=True, text=True, check=False
+    )
+    assert second.returncode != 0 and StoreError.__name__ in second.stderr
+    assert "another process" in second.stderr
+
+
+def test_vectors_are_what_encode_gives(filled: MultimodalIndex) -> None:
+    """A page is embedded jointly from its stored image and its text layer."""
+    for point in filled.store.scroll(with_vectors=True):
+        asset = point.payload.get("asset")
+        images = [Image.open(filled.assets / asset)] if asset else None
+        expected = filled.embedder.encode(text=[point.payload["text"]], images=images)[0]
+        assert torch.allclose(torch.from_numpy(point.vector), expected, atol=1e-5)

@@ -1,0 +1,7 @@
+"""Errors of the application: an index that cannot be used as asked."""
+
+from embedder.errors import ViPyloError
+
+
+class IndexDirectoryError(ViPyloError):
+    """An index directory is missing, damaged, or of another embedder; the text names it and the way out."""
