@@ -81,7 +81,9 @@ class ServerStore:
         with store._asking("open"):
             if not client.collection_exists(collection):
                 _create_collection(client, collection, dim)
-            store._check_collection(client.get_collection(collection).config.params)
+            info = client.get_collection(collection)
+            store._check_collection(info.config.params)
+            _create_indexes(client, collection, set(INDEXED_FIELDS) - set(info.payload_schema))
         return store
 
     @property
@@ -292,10 +294,15 @@ def _create_collection(client: Any, collection: str, dim: int) -> None:
     except UnexpectedResponse:
         if not client.collection_exists(collection):  # else another process made it meanwhile
             raise
+
+
+def _create_indexes(client: Any, collection: str, fields: Iterable[str]) -> None:
+    """Apart from the collection's creation, after which a process may have died."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Payload indexes have no effect in the local Qdrant")
-        for field, kind in INDEXED_FIELDS.items():
-            client.create_payload_index(collection, json_path(field), field_schema=_index(kind), wait=True)
+        for field in sorted(fields):
+            schema = _index(INDEXED_FIELDS[field])
+            client.create_payload_index(collection, json_path(field), field_schema=schema, wait=True)
 
 
 def _index(kind: str) -> Any:
