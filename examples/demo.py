@@ -77,7 +77,7 @@ def _lead(index: MultimodalIndex) -> str:
     info = index.info()
     return (
         f"{info['points']} pages of {info['sources done']} documents, embedder “{info['embedder']['name']}”, hybrid "
-        "mode (vectors and words). The right page is framed; every page is one vector of its image and its text together."
+        "mode (vectors and words). The right page is framed; a page is one vector of its image and its text together."
     )
 
 
