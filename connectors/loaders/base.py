@@ -31,7 +31,7 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _CONTROLS = {code: None for code in range(32) if chr(code) not in "\n\t"}
 _SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
-_TEXT_TABLE = {**_LIGATURES, **_CONTROLS, **_SURROGATES, 0x0C: "\n", 0x0B: "\n"}
+_TEXT_TABLE = {**_LIGATURES, **_CONTROLS, **_SURROGATES, 0x0C: "\n", 0x0B: "\n", 0xFEFF: None}
 
 logger = logging.getLogger(__name__)
 

@@ -41,6 +41,7 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _SIZ_MARKER = b"\xff\x4f\xff\x51"
 _CHUNK = 1 << 20
+_DECODER_HINT = "; installing python-gdcm (or pylibjpeg-libjpeg, which is GPL) may help"
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -85,8 +86,7 @@ class DICOMLoader(Loader):
         """Yield one page for each frame; a bad frame among others is a `PageFailure`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            header, syntax = self._header(path, source)
-        total = _count(header.get("NumberOfFrames"), 1)
+            header, syntax, total = self._header(path, source)
         chosen = _evenly(total, self.max_frames)
         shared: dict[str, Any] = {"frames": total} if total > 1 else {}
         if len(chosen) < total:
@@ -95,15 +95,15 @@ class DICOMLoader(Loader):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    yield self._frame(path, header, syntax, index, source, shared)
+                    page = self._frame(path, header, syntax, index, source, shared)
+                yield page
             except DocumentError as error:
-                reason = str(error).removeprefix(f"{source}: ")
                 if total == 1:
                     raise
-                yield PageFailure(source, index + 1, reason)
+                yield PageFailure(source, index + 1, str(error).removeprefix(f"{source}: "))
 
-    def _header(self, path: Path, source: str) -> tuple[Any, str]:
-        """The listed elements and the transfer syntax, both checked; no pixels."""
+    def _header(self, path: Path, source: str) -> tuple[Any, str, int]:
+        """The listed elements, the transfer syntax and the number of frames, all checked; no pixels."""
         import pydicom
         from pydicom.uid import UID
 
@@ -111,7 +111,9 @@ class DICOMLoader(Loader):
             self._check_deflated(path, source)
             header = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=list(_READ_TAGS))
             sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
-            rows, columns = _count(header.get("Rows"), 0), _count(header.get("Columns"), 0)
+            syntax = str(header.file_meta.get("TransferSyntaxUID") or "")
+            rows, columns = _count(header, "Rows", 0), _count(header, "Columns", 0)
+            total = _count(header, "NumberOfFrames", 1)
         except DocumentError:
             raise
         except Exception as error:
@@ -124,7 +126,9 @@ class DICOMLoader(Loader):
             raise DocumentError(f"{source}: has no image (DICOM object: {what}){hint}")
         if rows * columns > self.max_image_pixels:
             raise self._too_large(source, rows, columns)
-        return header, str(header.file_meta.get("TransferSyntaxUID") or "")
+        if problem := _decoder_problem(syntax):
+            raise DocumentError(f"{source}: {problem}")
+        return header, syntax, total
 
     def _frame(self, path: Path, header: Any, syntax: str, index: int, source: str, shared: dict[str, Any]) -> Page:
         from connectors.loaders.dicom_display import display
@@ -137,7 +141,8 @@ class DICOMLoader(Loader):
         except DocumentError:
             raise
         except Exception as error:  # pydicom and its codecs raise whatever the broken file leads them to
-            raise DocumentError(f"{source}: the pixels cannot be decoded: {described(error)}") from error
+            hint = _DECODER_HINT if "all available plugins" in str(error) else ""
+            raise DocumentError(f"{source}: the pixels cannot be decoded: {described(error)}{hint}") from error
         metadata = {**shared, **_coded_words(header), "window": window}
         text = " ".join(metadata[key] for key in ("modality", "body_part") if key in metadata)
         return self.make_page(source, index + 1, text, image, metadata)
@@ -153,7 +158,7 @@ class DICOMLoader(Loader):
         with path.open("rb") as file:
             dcmread(file, stop_before_pixels=True, specific_tags=["Rows"])
             file.seek(12, 1)  # tag, VR, length: encapsulated pixel data always have explicit VR
-            total = _count(header.get("NumberOfFrames"), 1)
+            total = _count(header, "NumberOfFrames", 1)
             size = codestream_size(get_frame(file, index, number_of_frames=total))
         if size and size[0] * size[1] > self.max_image_pixels:
             raise self._too_large(source, size[1], size[0])
@@ -203,10 +208,10 @@ def _pixels(path: Path, header: Any, syntax: str, index: int) -> Array:
     from pydicom import dcmread, uid
     from pydicom.pixels import pixel_array
 
-    if syntax and syntax != _DEFLATED:
+    if syntax and syntax != _DEFLATED and header.preamble:
         from_file: Array = pixel_array(path, index=index)
         return from_file
-    # pydicom reads single frames neither from deflated files nor from files without meta information.
+    # pydicom reads single frames neither from deflated files nor from those without preamble or meta information.
     dataset = dcmread(path, force=True, specific_tags=[*_READ_TAGS, "PixelData"])
     if not syntax:
         implicit, little = dataset.original_encoding
@@ -225,10 +230,27 @@ def _coded_words(header: Any) -> dict[str, str]:
     return words
 
 
-def _count(value: Any, default: int) -> int:
+def _decoder_problem(syntax: str) -> str | None:
+    """Why pixels in this transfer syntax cannot be decoded here; None where they can, or where it is not known."""
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import UID
+
+    if not syntax:
+        return None
+    uid = UID(syntax)
+    try:
+        decoder = get_decoder(uid)
+    except NotImplementedError:
+        return f"its pixels are stored as {uid.name!r}, which cannot be decoded; save it uncompressed with another tool"
+    if decoder.is_available:
+        return None
+    return f"its pixels are stored as {uid.name!r}, for which no decoder is installed{_DECODER_HINT}"
+
+
+def _count(header: Any, keyword: str, default: int) -> int:
     """An element that should hold one positive number; broken files leave it empty, doubled or as text."""
     try:
-        number = int(value)
+        number = int(header.get(keyword))
     except (TypeError, ValueError):
         return default
     return number if number > 0 else default

@@ -14,8 +14,9 @@ from connectors.loaders.base import ImageFormat, Loader, PageFailure, described
 from connectors.loaders.picture import MAX_PAGE_PIXELS, fitted_size, page_picture
 from connectors.page import Page
 
-# Only these decoders are tried: others (EPS, WMF, FLI ...) start programs or are seldom fuzzed.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM", "AVIF", "ICO")
+# Only these decoders are tried: others (EPS, WMF, FLI ...) start programs or are seldom fuzzed. HEIF is there if the
+# user registers pillow-heif.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM", "AVIF", "ICO", "HEIF")
 _MAGIC = (
     b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+",
     b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51",
@@ -49,7 +50,7 @@ class ImageLoader(Loader):
 
     suffixes: ClassVar[tuple[str, ...]] = (
         ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".jp2", ".j2k",
-        ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".ico", ".apng",
+        ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".ico", ".apng", ".heic", ".heif",
     )  # fmt: skip
     kind: ClassVar[str] = "image"
 
@@ -201,7 +202,7 @@ def _is_white_zero(image: Image.Image) -> bool:
 
 def _unidentified(head: bytes) -> str:
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        return "HEIC/HEIF pictures cannot be read here; convert it to JPEG or PNG"
+        return "HEIC/HEIF pictures are not read; convert it to JPEG (or register pillow-heif's opener)"
     if head.lstrip()[:1] == b"<":
         return "is no picture but markup (HTML, SVG or XML); convert it to PNG"
     return "is no picture of a known format, or its header is broken"
