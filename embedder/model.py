@@ -289,7 +289,7 @@ class ColPaLiQwenEmbedder(nn.Module):
                 errors[row] = error
         cut = sum(sequence.cut > 0 for sequence in sequences.values())
         if cut:
-            logger.warning("%d of %d texts were cut to %d tokens", cut, len(samples), self._max_tokens)
+            logger.info("%d of %d texts were cut to %d tokens", cut, len(samples), self._max_tokens)
         rows_left = list(sequences)
         lengths = [len(sequences[row].ids) for row in rows_left]
         plan = [[rows_left[i] for i in batch] for batch in plan_batches(lengths, batch_size, self.token_budget)]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from connectors.loaders.registry import first_image
+from connectors.loaders.registry import check_loader_options, first_image
 from connectors.stores.filters import Filter, parse_filter
 from connectors.stores.open import open_store
 from connectors.stores.protocol import SearchMode, StoredPoint, VectorStore
@@ -169,9 +169,11 @@ class MultimodalIndex:
 
         Raises:
             DocumentError: a path does not exist, or there is no file at all. Nothing is changed then.
+            InputError, PluginError: `loader_options` do not fit the loaders.
         """
         chosen = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
         find_files(chosen)
+        check_loader_options(loader_options)
         run = Ingest(
             self.embedder,
             self.store,

@@ -82,7 +82,7 @@ class LoaderRegistry:
             self._made = {}
             for name in self._names:
                 try:
-                    self._made[name] = self._make(name)
+                    self._made[name] = self.make(name)
                 except PluginError as error:
                     # One broken third-party package must not stop the others; files it would read name it.
                     if name in self._options:
@@ -90,7 +90,12 @@ class LoaderRegistry:
                     self._broken[name] = str(error)
         return self._made
 
-    def _make(self, name: str) -> "Loader":
+    def make(self, name: str) -> "Loader":
+        """The loader registered as `name`, with its options.
+
+        Raises:
+            PluginError: it, or a part that its options name, cannot be imported. InputError: its options do not fit.
+        """
         from connectors.loaders.base import Loader
         from connectors.loaders.foreign import ReaderLoader
 
@@ -120,6 +125,18 @@ def loader_for(path: Path | str) -> "Loader":
         DocumentError: no loader reads this kind of file, or there is no such file.
     """
     return _default_registry().loader_for(Path(path))
+
+
+def check_loader_options(options: Mapping[str, Mapping[str, Any]] | None) -> None:
+    """Make the loaders that have options, so that a wrong one is known before any document is read.
+
+    Raises:
+        InputError: an unknown loader or option. PluginError: a part named in the options is not installed.
+    """
+    registry = LoaderRegistry(options)
+    for name, arguments in (options or {}).items():
+        if arguments:
+            registry.make(name)
 
 
 def first_image(path: Path | str) -> "Image.Image":

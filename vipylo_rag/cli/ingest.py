@@ -25,12 +25,20 @@ def ingest(
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes that read documents.")] = None,
     page_seconds: Annotated[float, typer.Option("--page-seconds", min=1, help="Longest time to read one page.")] = 60.0,
     password: Annotated[list[str] | None, typer.Option("--password", help="For encrypted PDFs; repeatable.")] = None,
+    renderer: Annotated[
+        str | None, typer.Option("--renderer", help="Draws PDF pages: pymupdf (default, AGPL) or pypdfium2.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index files and folders. Unchanged files are skipped; files that cannot be read are listed with the reason."""
+    from connectors.loaders.registry import check_loader_options
+    from embedder.load import given
     from vipylo_rag.ingest import find_files
 
-    total = len(find_files(paths))  # before an index is made: a wrong path leaves nothing behind
+    # Before an index is made: a wrong path or option leaves nothing behind.
+    loader_options = {"pdf": given(password=password or None, renderer=renderer)}
+    total = len(find_files(paths))
+    check_loader_options(loader_options)
     with open_index(index, embedder, device, create=True) as opened:
         from rich.console import Console
 
@@ -41,7 +49,7 @@ def ingest(
                 prune=prune,
                 workers=workers,
                 page_seconds=page_seconds,
-                loader_options={"pdf": {"password": password}} if password else None,
+                loader_options=loader_options,
                 progress=progress,
             )
         _print_json(report) if as_json else _print(report)
