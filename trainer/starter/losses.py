@@ -1,0 +1,77 @@
+"""The recipe's losses, computed from scores and unit vectors only."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+IMAGE_KINDS = frozenset({"image", "second", "joint"})  # views that show pixels
+
+
+def bag_cross_entropy(scores_NV: Tensor, places_M2: Tensor) -> Tensor:
+    """Cross-entropy against the bag of things in each row: `places` holds (row, column) of every thing.
+
+    A row's things share its weight, so full cells count no more than sparse ones. Rows without things do not count.
+    """
+    rows, columns = places_M2.unbind(1)
+    counts = torch.bincount(rows, minlength=scores_NV.shape[0]).clamp(min=1)
+    log_probs = scores_NV.float() - scores_NV.float().logsumexp(dim=-1, keepdim=True)
+    used = (torch.bincount(rows, minlength=scores_NV.shape[0]) > 0).sum().clamp(min=1)
+    return -(log_probs[rows, columns] / counts[rows]).sum() / used
+
+
+def bag_recall(scores_NV: Tensor, places_M2: Tensor) -> float:
+    """Share of each row's distinct things that stand among its as many best scores."""
+    distinct = torch.unique(places_M2, dim=0)
+    counts = torch.bincount(distinct[:, 0], minlength=scores_NV.shape[0])
+    order = scores_NV.argsort(dim=-1, descending=True)[:, : int(counts.max())]
+    rank = torch.full_like(scores_NV, order.shape[1], dtype=torch.long)
+    rank.scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
+    hit = rank[distinct[:, 0], distinct[:, 1]] < counts[distinct[:, 0]]
+    return float(hit.float().mean())
+
+
+def info_nce(queries: Tensor, documents: Tensor, temperature: float, groups: Tensor | None = None) -> Tensor:
+    """Symmetric in-batch InfoNCE; two rows of the same group are not each other's negatives."""
+    scores = queries @ documents.T / temperature
+    if groups is not None:
+        same = (groups[:, None] == groups[None, :]) & ~torch.eye(len(groups), dtype=torch.bool)
+        scores = scores.masked_fill(same, float("-inf"))
+    target = torch.arange(len(scores))
+    return (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
+
+
+def mixed_info_nce(
+    views: dict[str, Tensor],
+    routes: Sequence[tuple[str, str]],
+    documents: Sequence[str],
+    temperature: float,
+    with_text: int | None = None,
+    memory: Tensor | None = None,
+) -> dict[tuple[str, str], Tensor]:
+    """InfoNCE over kinds of view of the same B things: for each route (query kind, document kind), one loss.
+
+    Row i's positive is thing i in the route's document kind. Its negatives are all other things in **every** document
+    kind, so that an image cannot win or lose merely by being an image. Thing i in other kinds is left out.
+    Things from row `with_text` on have no text: they take part only in routes between images, and as images.
+    `memory` [M, D] are vectors of earlier batches: negatives for every query.
+    """
+    pool = torch.cat([views[kind] for kind in documents])
+    size = len(next(iter(views.values())))
+    own = torch.eye(size, dtype=torch.bool).repeat(1, len(documents))
+    textual = torch.arange(size) < (size if with_text is None else with_text)
+    visible = torch.cat([textual if kind not in IMAGE_KINDS else torch.ones_like(textual) for kind in documents])
+    if memory is not None:
+        pool = torch.cat([pool, memory])
+        visible = torch.cat([visible, torch.ones(len(memory), dtype=torch.bool)])
+        own = torch.cat([own, torch.zeros((size, len(memory)), dtype=torch.bool)], dim=1)
+    losses: dict[tuple[str, str], Tensor] = {}
+    for query, document in routes:
+        scores = views[query] @ pool.T / temperature
+        target = torch.arange(size) + size * list(documents).index(document)
+        hidden = own | ~visible
+        hidden[torch.arange(size), target] = False
+        rows = torch.ones_like(textual) if {query, document} <= IMAGE_KINDS else textual
+        losses[query, document] = F.cross_entropy(scores.masked_fill(hidden, float("-inf"))[rows], target[rows])
+    return losses
