@@ -156,7 +156,7 @@ class DICOMLoader(Loader):
         if not syntax or not UID(syntax).is_compressed or syntax == _DEFLATED:
             return
         with path.open("rb") as file:
-            dcmread(file, stop_before_pixels=True, specific_tags=["Rows"])
+            dcmread(file, force=True, stop_before_pixels=True, specific_tags=["Rows"])
             file.seek(12, 1)  # tag, VR, length: encapsulated pixel data always have explicit VR
             total = _count(header, "NumberOfFrames", 1)
             size = codestream_size(get_frame(file, index, number_of_frames=total))

@@ -181,7 +181,9 @@ def _frame_count(image: Image.Image) -> int:
     if image.format != "TIFF":
         return 1
     try:
-        return max(1, int(getattr(image, "n_frames", 1)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return max(1, int(getattr(image, "n_frames", 1)))
     except Exception:  # a broken directory further on: at least the first frame may be readable
         image.seek(0)
         return 1
