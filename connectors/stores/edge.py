@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from connectors.errors import StoreError
 from connectors.stores.filters import Filter
@@ -33,6 +34,7 @@ from connectors.stores.protocol import Point, ScoredPoint, SearchMode, StoredPoi
 from connectors.stores.qdrant_filter import edge_dialect, json_path, to_engine
 
 _CONFIG_FILE: Final = "edge_config.json"
+_LOCK_FILE: Final = ".lock"
 _UPSERT_BATCH: Final = 256
 _PAGE: Final = 256
 _CLOSED: Final = "the store is closed; open it again with EdgeStore.open"
@@ -49,11 +51,12 @@ class EdgeStore:
     ...     hits = store.search(query_vector, "hóa đơn", where=parse_filter({"source": "a.pdf"}))
     """
 
-    def __init__(self, shard: Any, path: Path, dim: int) -> None:
-        """Use `open`; this only wraps an open shard."""
+    def __init__(self, shard: Any, path: Path, dim: int, held: FileLock) -> None:
+        """Use `open`; this only wraps an open shard and the lock held on its directory."""
         self._shard: Any = shard
         self._path = path
         self._dim = dim
+        self._held = held
         # Threads do not speed the engine up, and `backup` closes it for a moment: one caller at a time.
         self._lock = threading.RLock()
         self._dialect = edge_dialect()
@@ -71,13 +74,18 @@ class EdgeStore:
             raise StoreError(f"a store needs a vector length of at least 1, not {dim}")
         if not (path / _CONFIG_FILE).is_file():
             _create(path, dim)
-        held = _stored_dim(path)
-        if held != dim:
+        stored = _stored_dim(path)
+        if stored != dim:
             raise StoreError(
-                f"store at {path} holds {held}-d vectors, {dim}-d were asked for; open it with the embedder that made "
-                "it, or build the index again with the new one"
+                f"store at {path} holds {stored}-d vectors, {dim}-d were asked for; open it with the embedder that "
+                "made it, or build the index again with the new one"
             )
-        return cls(_load(path), path, dim)
+        held = _hold(path)
+        try:
+            return cls(_load(path), path, dim, held)
+        except BaseException:
+            held.release()
+            raise
 
     @classmethod
     @contextmanager
@@ -227,10 +235,13 @@ class EdgeStore:
         """Flush and release files and locks. Closing twice is allowed."""
         with self._lock:
             shard, self._shard = self._shard, None
-            if shard is not None:
-                with _named(self._path, "close"):
-                    shard.flush()
-                    shard.close()
+            try:
+                if shard is not None:
+                    with _named(self._path, "close"):
+                        shard.flush()
+                        shard.close()
+            finally:
+                self._held.release()
 
     def __enter__(self) -> Self:
         return self
@@ -310,15 +321,36 @@ def _stored_dim(path: Path) -> int:
         ) from error
 
 
+def _hold(path: Path) -> FileLock:
+    """Lock the directory before the engine touches it.
+
+    The engine's own lock comes too late: loading a store that another process has open is refused, but only after it
+    has reset that store's files (0.9.0), whose next flush then fails. The operating system frees this lock when a
+    process dies.
+    """
+    lock = FileLock(path / _LOCK_FILE, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StoreError(_in_use(path)) from error
+    except OSError as error:
+        raise StoreError(f"index at {path} cannot be locked: {error}; the directory must be writable") from error
+    return lock
+
+
+def _in_use(path: Path) -> str:
+    return (
+        f"index at {path} is open in another process (or twice in this one); close it there, or run a Qdrant server to "
+        "share it"
+    )
+
+
 def _load(path: Path) -> Any:
     try:
         return _edge().EdgeShard.load(str(path))
     except Exception as error:  # the engine raises bare `Exception`
-        if "WouldBlock" in str(error):
-            raise StoreError(
-                f"index at {path} is open in another process (or twice in this one); close it there, or run a Qdrant "
-                "server to share it"
-            ) from error
+        if "WouldBlock" in str(error):  # opened past us, by the engine's own API
+            raise StoreError(_in_use(path)) from error
         raise StoreError(
             f"index at {path} cannot be read, its files may be damaged: {error}; restore a backup, or build the index "
             "again"
@@ -329,7 +361,8 @@ def _copy_whole(source: Path, target: Path) -> None:
     """Copy to a hidden neighbour and rename: `target` is either complete or absent."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-        shutil.copytree(source, Path(scratch) / "store").rename(target)
+        copied = Path(shutil.copytree(source, Path(scratch) / "store", ignore=shutil.ignore_patterns(_LOCK_FILE)))
+        copied.rename(target)
 
 
 def _edge_point(point: EncodedPoint) -> Any:
