@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 import uuid
@@ -159,7 +160,9 @@ def run(options: argparse.Namespace) -> list[Measurement]:
             with tempfile.TemporaryDirectory() as directory:
                 store = open_engine(engine, Path(directory), options.dim, options.url, options.api_key)
                 try:
-                    measurements.extend(measure_engine(engine, store, corpus, limit))
+                    for measured in measure_engine(engine, store, corpus, limit):
+                        print(f"{size:,} points, {engine}, {measured.state}: done", file=sys.stderr)
+                        measurements.append(measured)
                 finally:
                     if engine == "server" and isinstance(store, ServerStore):
                         store.drop()
