@@ -9,6 +9,7 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from embedder.errors import InputError
+from embedder.exif import ORIENTATION_TAG, TURNS
 
 MAX_ASPECT_RATIO = 200
 
@@ -67,17 +68,6 @@ class PixelBudget:
         return rows * columns // self.merge_size**2
 
 
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation (1-8) as far as the header tells it.
 
@@ -86,7 +76,7 @@ def _orientation(image: Image.Image) -> int:
     """
     if image.format == "PNG" and "exif" not in image.info:
         return 1
-    return int(image.getexif().get(0x0112, 1))
+    return int(image.getexif().get(ORIENTATION_TAG, 1))
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -100,7 +90,7 @@ def load_rgb(image: Image.Image) -> Image.Image:
     Raises:
         InputError: the image cannot be decoded (truncated, broken).
     """
-    turn = _TURNS.get(_orientation(image))
+    turn = TURNS.get(_orientation(image))
     try:
         image.load()
     except (OSError, SyntaxError, ValueError) as error:

@@ -13,6 +13,7 @@ from connectors.errors import DocumentError
 from connectors.loaders.base import ImageFormat, Loader, PageFailure, described
 from connectors.loaders.picture import MAX_PAGE_PIXELS, fitted_size, page_picture
 from connectors.page import Page
+from embedder.exif import ORIENTATION_TAG, TURNS
 
 # Only these decoders are tried: others (EPS, WMF, FLI ...) start programs or are seldom fuzzed. HEIF is there if the
 # user registers pillow-heif.
@@ -22,7 +23,7 @@ _MAGIC = (
     b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51",
 )  # fmt: skip
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-_ORIENTATION_TAG = 0x0112
+ORIENTATION_TAG = 0x0112
 _PHOTOMETRIC_TAG = 262
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -161,7 +162,7 @@ class ImageLoader(Loader):
             image.draft(image.mode, (2 * width, 2 * height))  # decodes at 1/2, 1/4 or 1/8: less time and memory
         image.load()
         # Read after load(): Pillow turns TIFFs upright itself and then removes the tag.
-        turn = _UPRIGHT.get(_orientation(image))
+        turn = TURNS.get(_orientation(image))
         shown = page_picture(image, self.max_pixels, inverted=_is_white_zero(image))
         return shown if turn is None else shown.transpose(turn)
 
@@ -191,7 +192,7 @@ def _frame_count(image: Image.Image) -> int:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # broken EXIF data are no reason to lose the picture
         return 1
 
