@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from connectors.loaders.pool import PAGE_SECONDS
 from connectors.loaders.registry import check_loader_options, first_image
 from connectors.stores.filters import Filter, parse_filter
 from connectors.stores.open import open_store
@@ -153,7 +154,7 @@ class MultimodalIndex:
         *,
         prune: bool = False,
         workers: int | None = None,
-        page_seconds: float = 60.0,
+        page_seconds: float = PAGE_SECONDS,
         loader_options: Mapping[str, Mapping[str, Any]] | None = None,
         progress: Progress | None = None,
     ) -> IngestReport:

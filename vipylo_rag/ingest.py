@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from connectors.errors import DocumentError
-from connectors.loaders.pool import Document, DocumentEnd, PageLost, PageRead, ReaderPool
+from connectors.loaders.pool import PAGE_SECONDS, Document, DocumentEnd, PageLost, PageRead, ReaderPool
 from connectors.loaders.registry import discover
 from connectors.page import page_id
 from connectors.stores.protocol import Point, VectorStore
@@ -90,7 +90,7 @@ class Ingest:
         assets: Path,
         *,
         workers: int = 1,
-        page_seconds: float = 60.0,
+        page_seconds: float = PAGE_SECONDS,
         loader_options: Mapping[str, Mapping[str, Any]] | None = None,
         progress: Progress | None = None,
     ) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-PAGE_SECONDS = 60.0
+PAGE_SECONDS = 30.0
 # Events waiting for the consumer. Pages are files by then, so this bounds text, not pixels.
 _BACKLOG = 64
-# A document whose pages keep killing the reader is given up after this many.
-_MOST_KILLS = 3
+# A document whose pages keep crashing or stopping the reader is given up.
+_MOST_DEATHS = 3
+_MOST_SILENT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class ReaderPool:
 
     def _read_one(self, child: "_Child", document: Document) -> Iterator[ReadEvent]:
         """Read a document, starting again behind a page that killed the child or took too long."""
-        first, kills = 1, 0
+        first, deaths, silent = 1, 0, 0.0
         while True:
             request = {
                 "path": str(document.path),
@@ -162,8 +163,9 @@ class ReaderPool:
                         return
                     case "died":
                         reason = answer["reason"]
-            kills += 1
-            if not started or kills >= _MOST_KILLS:
+                        silent += answer["seconds"]
+            deaths += 1
+            if not started or deaths >= _MOST_DEATHS or silent >= _MOST_SILENT_SECONDS:
                 yield DocumentEnd(document.source, f"given up at page {first}: {reason}")
                 return
             yield PageLost(document.source, first, reason)
@@ -199,7 +201,7 @@ class _Child:
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
         except BrokenPipeError:
-            yield self._died("the reader process ended")
+            yield self._died("the reader process ended", 0.0)
             return
         while True:
             # The timer kills the child, which ends the readline: no second thread has to guard the pipe.
@@ -209,8 +211,9 @@ class _Child:
             line = process.stdout.readline()
             timer.cancel()
             if not line.endswith("\n"):
-                hung = time.monotonic() - begun >= silence
-                yield self._died(f"took longer than {silence:g} s" if hung else "the reader process crashed")
+                seconds = time.monotonic() - begun
+                hung = seconds >= silence
+                yield self._died(f"took longer than {silence:g} s" if hung else "the reader process crashed", seconds)
                 return
             answer = json.loads(line)
             yield answer
@@ -224,9 +227,9 @@ class _Child:
             self._process.communicate()
             self._process = None
 
-    def _died(self, reason: str) -> dict[str, Any]:
+    def _died(self, reason: str, seconds: float) -> dict[str, Any]:
         self.stop()
-        return {"event": "died", "reason": reason}
+        return {"event": "died", "reason": reason, "seconds": seconds}
 
     def _started(self) -> "subprocess.Popen[str]":
         if self._process is None or self._process.poll() is not None:

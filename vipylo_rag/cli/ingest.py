@@ -23,7 +23,7 @@ def ingest(
         bool, typer.Option("--strict", help="Exit with code 1 if anything could not be indexed.")
     ] = False,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes that read documents.")] = None,
-    page_seconds: Annotated[float, typer.Option("--page-seconds", min=1, help="Longest time to read one page.")] = 60.0,
+    page_seconds: Annotated[float, typer.Option("--page-seconds", min=1, help="Longest time to read one page.")] = 30.0,
     password: Annotated[list[str] | None, typer.Option("--password", help="For encrypted PDFs; repeatable.")] = None,
     renderer: Annotated[
         str | None, typer.Option("--renderer", help="Draws PDF pages: pymupdf (default, AGPL) or pypdfium2.")
