@@ -43,6 +43,13 @@ _MODULES = (
     ("2_Dense", "sentence_transformers.models.Dense"),
     ("3_Normalize", "sentence_transformers.models.Normalize"),
 )
+_FILES = frozenset(
+    {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json",
+        TEMPLATE_FILE, "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling",
+        "2_Dense", "3_Normalize",
+    }
+)  # fmt: skip
 _HEADS = frozenset({"lm_head.weight"})  # a generator's head; an embedder has no use for it
 
 
@@ -84,9 +91,8 @@ def _download(hub_id: str) -> Path:
     try:
         return Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.jinja", "*.txt", "*.safetensors", "*.md"]))
     except Exception as error:  # the hub client raises a dozen kinds
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(
-            f"checkpoint {hub_id} is neither a directory here nor reachable on the model hub ({reason}); "
+            f"checkpoint {hub_id} is neither a directory here nor reachable on the model hub ({_first_line(error)}); "
             f"give a local path, or one of: {', '.join(KNOWN)}"
         ) from error
 
@@ -112,7 +118,7 @@ def load_checkpoint(
     if trained:
         _check_modules(directory)
     model = _load_model(directory, dtype, attn_implementation)
-    image_processor = Qwen2VLImageProcessorPil.from_pretrained(str(directory), local_files_only=True)
+    image_processor = _load_image_processor(directory)
     if max_pixels is None and not trained:
         max_pixels = PLAIN_QWEN_MAX_PIXELS
     size = dict(image_processor.size)
@@ -136,14 +142,14 @@ def load_checkpoint(
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except OSError as error:
         raise CheckpointError(f"{path.parent} is not a complete checkpoint: {path.name} is missing") from error
     except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
 
 
 def _check_modules(directory: Path) -> None:
-    kinds = [module["type"].rsplit(".", 1)[-1] for module in _read_json(directory / "modules.json")]
+    kinds = [str(module.get("type")).rsplit(".", 1)[-1] for module in _read_json(directory / "modules.json")]
     if kinds != ["Transformer", "Pooling", "Dense", "Normalize"]:
         raise CheckpointError(
             f"{directory}: modules.json says {' > '.join(kinds)}, not Transformer > Pooling > Dense > Normalize"
@@ -167,7 +173,7 @@ def _load_model(directory: Path, dtype: torch.dtype, attn_implementation: str | 
                 output_loading_info=True,
             )
     except Exception as error:  # transformers and safetensors raise many kinds, safetensors a bare one
-        raise CheckpointError(f"{directory} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+        raise CheckpointError(f"{directory} cannot be loaded: {_first_line(error)}") from error
     # transformers only warns here and leaves random weights behind: an embedder that answers nonsense, politely.
     problems = {
         "missing": sorted(report["missing_keys"]),
@@ -192,11 +198,25 @@ def _no_progress_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _load_tokenizer(directory: Path, model: Qwen2VLModel, trained: bool) -> Any:
+def _load_image_processor(directory: Path) -> Qwen2VLImageProcessorPil:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{directory}: the tokenizer cannot be loaded: {str(error).splitlines()[0]}") from error
+        return Qwen2VLImageProcessorPil.from_pretrained(str(directory), local_files_only=True)
+    except Exception as error:  # transformers raises many kinds
+        raise CheckpointError(f"{directory}: the image processor cannot be loaded: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _load_tokenizer(directory: Path, model: Qwen2VLModel, trained: bool) -> Any:
+    # Without these files transformers makes a tokenizer of no words and does not complain.
+    if not any((directory / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise CheckpointError(f"{directory} is not a complete checkpoint: tokenizer.json is missing")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(directory), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers and tokenizers raise many kinds
+        raise CheckpointError(f"{directory}: the tokenizer cannot be loaded: {_first_line(error)}") from error
     vocabulary = tokenizer.get_vocab()
     lost = [token for token in VISION_TOKENS if token not in vocabulary]
     missing = [token for token in PREFIX_TOKENS if token not in vocabulary]
@@ -219,7 +239,8 @@ def _load_projection(directory: Path, model: Qwen2VLModel, dtype: torch.dtype, t
         )  # fmt: skip
         return fresh_projection(hidden, DIM).to(dtype)
     config = _read_json(directory / "2_Dense" / "config.json")
-    if config["bias"] or config["in_features"] != hidden or not config["activation_function"].endswith("Identity"):
+    plain = config.get("bias") is False and str(config.get("activation_function")).endswith("Identity")
+    if not plain or config.get("in_features") != hidden or not isinstance(config.get("out_features"), int):
         raise CheckpointError(f"{directory}: 2_Dense is not a plain {hidden} -> n projection (no bias, identity)")
     path = directory / "2_Dense" / "model.safetensors"
     try:
@@ -260,8 +281,8 @@ def save_checkpoint(
         CheckpointError: `directory` exists and is no checkpoint (nothing is overwritten).
     """
     target = Path(directory)
-    if target.exists() and any(target.iterdir()) and not (target / "config.json").is_file():
-        raise CheckpointError(f"{target} exists and is not a checkpoint: choose another directory")
+    if target.exists() and (strange := _strange_entries(target)):
+        raise CheckpointError(f"{target} exists and holds other things ({strange[0]}): choose another directory")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         draft = Path(scratch) / "checkpoint"
@@ -274,6 +295,12 @@ def save_checkpoint(
                 shutil.copy2(extra, draft / extra.name)
             target.rename(Path(scratch) / "old")
         draft.rename(target)
+
+
+def _strange_entries(target: Path) -> list[str]:
+    """What lies in a directory beside the files of a checkpoint; replacing it would lose that."""
+    names = sorted(entry.name for entry in target.iterdir()) if target.is_dir() else [target.name]
+    return [name for name in names if name not in _FILES and not name.endswith(".md")]
 
 
 def _write_model(draft: Path, model: Qwen2VLModel, projection: nn.Linear, dtype: torch.dtype) -> None:

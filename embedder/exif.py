@@ -14,3 +14,17 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation (1-8) of a picture, as far as its header tells it; 1 where the data are missing or broken.
+
+    Pillow's `getexif` decodes a whole PNG to look behind its pixels, and `exif_transpose` asks it: a plan by sizes must
+    stay free of decoding, and the plan and the pixels must agree.
+    """
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    try:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # broken EXIF data are no reason to lose the picture
+        return 1

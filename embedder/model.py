@@ -18,10 +18,10 @@ from embedder.checkpoint import Checkpoint, fresh_projection, load_checkpoint, r
 from embedder.errors import InputError
 from embedder.inputs import Tokenization, TokenSequence, collate, decode, samples_from
 from embedder.patch_embedding import fold_patch_embedding
-from embedder.pixels import PatchRows
+from embedder.pixels import PatchRows, PixelBudget
 from embedder.pooling import cut_and_normalize, masked_mean, quantize
 from embedder.prefixes import with_prefix
-from embedder.processor import StillImageProcessor
+from embedder.processor import StillImageProcessor, tokenizer_rules
 from embedder.protocol import EncodedRows, Precision, Sample, Task
 
 logger = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ class ColPaLiQwenEmbedder(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest of what decides a vector: weights (as bfloat16), template, prompts, pixel budget, token limit.
+        """Hex digest of what decides a vector: weights (as bfloat16), template, prompts, tokenizer, pixels, limit.
 
         Computed once, then kept: after training in place, make a new embedder. Equal before saving and after loading.
         """
@@ -174,8 +174,8 @@ class ColPaLiQwenEmbedder(nn.Module):
             settings = (
                 self.processor.chat_template,
                 sorted(self.prompts.items()),
-                sorted(dict(self.processor.image_processor.size).items()),
-                sorted(self.processor.tokenizer.get_added_vocab().items()),
+                PixelBudget.of(self.processor.image_processor),
+                tokenizer_rules(self.processor.tokenizer),
                 self._max_tokens,
             )
             digest.update(repr(settings).encode())
@@ -225,6 +225,8 @@ class ColPaLiQwenEmbedder(nn.Module):
     ) -> Tensor | Array:
         """Embed text, images, or both together.
 
+        Text that does not fit into `max_tokens` is cut at its end (logged); images that do not fit are refused.
+
         Args:
             text: one string or a list; a sample's text may be "" if it has an image.
             images: one PIL image, or per sample None, an image or a list of up to five.
@@ -248,7 +250,7 @@ class ColPaLiQwenEmbedder(nn.Module):
             raise InputError(f"precision={precision!r} is none of float32, int8, binary")
         if precision != "float32" and not normalize:
             raise InputError(f"precision={precision!r} is defined for unit vectors: leave normalize on")
-        samples = [Sample(with_prefix(sample.text, task), sample.images) for sample in samples_from(text, images)]
+        samples = [_with_task(sample, task, row) for row, sample in enumerate(samples_from(text, images))]
         vectors, errors = self._vectors(samples, batch_size, show_progress)
         if errors:
             shown = "; ".join(f"row {row}: {error}" for row, error in sorted(errors.items())[:5])
@@ -316,3 +318,10 @@ class ColPaLiQwenEmbedder(nn.Module):
                 if rows is not None:
                     ahead = pool.submit(prepare, rows)
                 yield ready
+
+
+def _with_task(sample: Sample, task: Task | None, row: int) -> Sample:
+    try:
+        return Sample(with_prefix(sample.text, task), sample.images)
+    except InputError as error:
+        raise InputError(f"row {row}: {error}") from error

@@ -9,7 +9,7 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from embedder.errors import InputError
-from embedder.exif import ORIENTATION_TAG, TURNS
+from embedder.exif import TURNS, orientation
 
 MAX_ASPECT_RATIO = 200
 
@@ -68,20 +68,9 @@ class PixelBudget:
         return rows * columns // self.merge_size**2
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation (1-8) as far as the header tells it.
-
-    Pillow's `getexif` decodes a whole PNG to look behind its pixels, and `exif_transpose` asks it: planning must stay
-    free of decoding, and the plan and the pixels must agree.
-    """
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1
-    return int(image.getexif().get(ORIENTATION_TAG, 1))
-
-
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Width and height after EXIF orientation, read from the header alone."""
-    return (image.height, image.width) if _orientation(image) in (5, 6, 7, 8) else image.size
+    return (image.height, image.width) if orientation(image) in (5, 6, 7, 8) else image.size
 
 
 def load_rgb(image: Image.Image) -> Image.Image:
@@ -90,10 +79,10 @@ def load_rgb(image: Image.Image) -> Image.Image:
     Raises:
         InputError: the image cannot be decoded (truncated, broken).
     """
-    turn = TURNS.get(_orientation(image))
+    turn = TURNS.get(orientation(image))
     try:
         image.load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, IndexError ...
         name = getattr(image, "filename", "") or "image"
         raise InputError(f"{name} cannot be decoded: {error}") from error
     upright = image if turn is None else image.transpose(turn)

@@ -1,5 +1,6 @@
 """The tokenizer, image processor and chat template of a checkpoint, together, without torchvision."""
 
+import json
 from importlib.resources import files
 from typing import Any
 
@@ -26,3 +27,11 @@ def default_chat_template() -> str:
 def build_processor(image_processor: Qwen2VLImageProcessorPil, tokenizer: Any, template: str) -> StillImageProcessor:
     """A processor from its parts."""
     return StillImageProcessor(image_processor=image_processor, tokenizer=tokenizer, chat_template=template)
+
+
+def tokenizer_rules(tokenizer: Any) -> str:
+    """All that decides a text's token ids: vocabulary, merges, normaliser, splits, added tokens; as one string."""
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    for state in ("padding", "truncation"):  # of the last call, not of the tokenizer
+        rules.pop(state, None)
+    return json.dumps(rules, sort_keys=True)

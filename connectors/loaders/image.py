@@ -13,7 +13,7 @@ from connectors.errors import DocumentError
 from connectors.loaders.base import ImageFormat, Loader, PageFailure, described
 from connectors.loaders.picture import MAX_PAGE_PIXELS, fitted_size, page_picture
 from connectors.page import Page
-from embedder.exif import ORIENTATION_TAG, TURNS
+from embedder.exif import TURNS, orientation
 
 # Only these decoders are tried: others (EPS, WMF, FLI ...) start programs or are seldom fuzzed. HEIF is there if the
 # user registers pillow-heif.
@@ -152,7 +152,7 @@ class ImageLoader(Loader):
             image.draft(image.mode, (2 * width, 2 * height))  # decodes at 1/2, 1/4 or 1/8: less time and memory
         image.load()
         # Read after load(): Pillow turns TIFFs upright itself and then removes the tag.
-        turn = TURNS.get(_orientation(image))
+        turn = TURNS.get(orientation(image))
         shown = page_picture(image, self.max_pixels, inverted=_is_white_zero(image))
         return shown if turn is None else shown.transpose(turn)
 
@@ -177,13 +177,6 @@ def _frame_count(image: Image.Image) -> int:
             return max(1, int(getattr(image, "n_frames", 1)))
     except Exception:  # a broken directory further on: at least the first frame may be readable
         image.seek(0)
-        return 1
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # broken EXIF data are no reason to lose the picture
         return 1
 
 

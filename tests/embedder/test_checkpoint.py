@@ -43,7 +43,16 @@ def test_fingerprint_knows_weights_pixels_and_limit(tiny_checkpoint: Path, tmp_p
         ColPaLiQwenEmbedder.from_pretrained(tiny_checkpoint, device="cpu", max_tokens=100).fingerprint,
         ColPaLiQwenEmbedder.from_pretrained(write_tiny_checkpoint(tmp_path / "b", seed=1), device="cpu").fingerprint,
     }
-    assert len(marks) == 4
+    other = Path(shutil.copytree(tiny_checkpoint, tmp_path / "mean"))
+    edit_json(other / "preprocessor_config.json", image_mean=[0.5, 0.5, 0.5])
+    marks.add(ColPaLiQwenEmbedder.from_pretrained(other, device="cpu").fingerprint)
+    swapped = Path(shutil.copytree(tiny_checkpoint, tmp_path / "swapped"))
+    rules = json.loads((swapped / "tokenizer.json").read_text())
+    vocabulary = rules["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    (swapped / "tokenizer.json").write_text(json.dumps(rules))
+    marks.add(ColPaLiQwenEmbedder.from_pretrained(swapped, device="cpu").fingerprint)
+    assert len(marks) == 6
 
 
 def test_layout_is_sentence_transformers(tiny_checkpoint: Path) -> None:
@@ -255,13 +264,25 @@ def test_classic_pooling_config_is_understood(copy: Path, embedder) -> None:
     assert torch.equal(ColPaLiQwenEmbedder.from_pretrained(copy, device="cpu").encode("a"), embedder.encode("a"))
 
 
-@pytest.mark.parametrize("lost", ["modules.json", "config.json", "2_Dense/model.safetensors", "model.safetensors"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "modules.json", "config.json", "2_Dense/model.safetensors", "2_Dense/config.json", "model.safetensors",
+        "preprocessor_config.json", "tokenizer.json", "1_Pooling/config.json",
+    ],
+)  # fmt: skip
 def test_incomplete_directories_are_named(copy: Path, lost: str) -> None:
     (copy / lost).unlink()
     if lost == "modules.json":  # then it is a plain directory: usable, but said to be untrained
         ColPaLiQwenEmbedder.from_pretrained(copy)
         return
     with pytest.raises(CheckpointError, match=str(copy)):
+        ColPaLiQwenEmbedder.from_pretrained(copy)
+
+
+def test_an_empty_projection_config_is_named(copy: Path) -> None:
+    (copy / "2_Dense" / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="2_Dense is not a plain 32 -> n projection"):
         ColPaLiQwenEmbedder.from_pretrained(copy)
 
 
@@ -281,9 +302,22 @@ def test_unknown_names_say_what_is_known(name: str) -> None:
 def test_saving_never_overwrites_something_else(embedder, tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a.txt").write_text("mine")
-    with pytest.raises(CheckpointError, match="is not a checkpoint"):
+    with pytest.raises(CheckpointError, match=r"holds other things \(a\.txt\)"):
         embedder.save_pretrained(tmp_path / "letters")
     assert (tmp_path / "letters" / "a.txt").read_text() == "mine"
+    embedder.save_pretrained(tmp_path / "mine")
+    (tmp_path / "mine" / "checkpoint-5").mkdir()
+    with pytest.raises(CheckpointError, match="checkpoint-5"):
+        embedder.save_pretrained(tmp_path / "mine")
+
+
+def test_saving_again_replaces_weights_and_keeps_the_card(embedder, tmp_path: Path) -> None:
+    embedder.save_pretrained(tmp_path / "mine")
+    (tmp_path / "mine" / "README.md").write_text("card")
+    embedder.save_pretrained(tmp_path / "mine", dtype=torch.float32)
+    assert (tmp_path / "mine" / "README.md").read_text() == "card"
+    assert ColPaLiQwenEmbedder.from_pretrained(tmp_path / "mine").fingerprint == embedder.fingerprint
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_another_architecture_is_refused(copy: Path) -> None:

@@ -1,5 +1,8 @@
 """The encode contract of DESIGN 3, as the model card shows it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -45,8 +48,8 @@ def test_task_equals_written_prefix(embedder: ColPaLiQwenEmbedder) -> None:
     assert torch.equal(embedder.encode("xin chào", task="ocr"), embedder.encode("<ocr> xin chào"))
     assert torch.equal(embedder.encode("<ocr> xin chào", task="ocr"), embedder.encode("<ocr> xin chào"))
     assert not torch.allclose(embedder.encode("xin chào", task="instr"), embedder.encode("<ocr> xin chào"))
-    with pytest.raises(InputError, match="already starts with <ocr>"):
-        embedder.encode("<ocr> xin chào", task="instr")
+    with pytest.raises(InputError, match="row 1: task='instr', but the text already starts with <ocr>"):
+        embedder.encode(["xin", "<ocr> xin chào"], task="instr")
 
 
 def test_dim_normalize_and_convert_to(embedder: ColPaLiQwenEmbedder) -> None:
@@ -122,12 +125,33 @@ def test_exif_orientation_changes_the_plan_and_the_pixels(embedder, pictures: li
     assert torch.allclose(embedder.encode(images=[turned]), embedder.encode(images=[upright]), atol=1e-6)
 
 
+def test_broken_exif_is_no_reason_to_lose_a_picture(embedder, pictures: list[Image.Image], tmp_path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "upside down"  # a description; renumbered below into an orientation that is text
+    pictures[0].save(tmp_path / "whole.jpg", exif=exif, quality=95)
+    content = (tmp_path / "whole.jpg").read_bytes()
+    assert content.count(b"\x01\x0e\x00\x02") == 1
+    (tmp_path / "odd.jpg").write_bytes(content.replace(b"\x01\x0e\x00\x02", b"\x01\x12\x00\x02"))
+    odd = embedder.encode_rows([Sample("", (Image.open(tmp_path / "odd.jpg"),)), Sample("x")])
+    assert odd.errors == {} and np.isfinite(odd.vectors).all()
+
+
 def test_processor_is_settable(tiny_checkpoint, pictures: list[Image.Image]) -> None:
     first = ColPaLiQwenEmbedder.from_pretrained(tiny_checkpoint, device="cpu")
     before, mark = first.encode(images=[pictures[6]]), first.fingerprint
     first.processor = ColPaLiQwenEmbedder.from_pretrained(tiny_checkpoint, device="cpu", max_pixels=56 * 56).processor
     assert not torch.allclose(first.encode(images=[pictures[6]]), before)
     assert first.fingerprint != mark
+
+
+@contextmanager
+def token_budget(embedder: ColPaLiQwenEmbedder, budget: int) -> Iterator[None]:
+    """Another token budget for a while: the model is shared by all tests."""
+    before, embedder.token_budget = embedder.token_budget, budget
+    try:
+        yield
+    finally:
+        embedder.token_budget = before
 
 
 SAMPLES = st.lists(
@@ -145,8 +169,8 @@ SAMPLES = st.lists(
 def test_a_row_does_not_depend_on_its_neighbours(embedder, pictures, drawn, batch_size: int, budget: int) -> None:
     texts = [text for text, _ in drawn]
     images = [[pictures[i] for i in chosen] for _, chosen in drawn]
-    embedder.token_budget = budget
-    together = embedder.encode(text=texts, images=images, batch_size=batch_size)
+    with token_budget(embedder, budget):
+        together = embedder.encode(text=texts, images=images, batch_size=batch_size)
     alone = torch.cat([embedder.encode(text=[t], images=[i]) for t, i in zip(texts, images, strict=True)])
     assert (together - alone).abs().max() < 1e-5
 
@@ -154,7 +178,6 @@ def test_a_row_does_not_depend_on_its_neighbours(embedder, pictures, drawn, batc
 def test_one_versus_sixty_four(embedder, pictures: list[Image.Image]) -> None:
     texts = [f"mẫu số {i} " + "dài hơn " * (i % 7) for i in range(64)]
     images = [pictures[i % 8] if i % 3 else None for i in range(64)]
-    embedder.token_budget = 8192
     together = embedder.encode(text=texts, images=images, batch_size=64)
     alone = torch.cat([embedder.encode(text=t, images=i, batch_size=1) for t, i in zip(texts, images, strict=True)])
     assert (together - alone).abs().max() < 1e-5
