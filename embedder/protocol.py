@@ -40,7 +40,7 @@ class Embedder(Protocol):
 
     @property
     def name(self) -> str:
-        """What `from_pretrained` was given, for people and manifests."""
+        """What `from_pretrained` was given, for people."""
 
     @property
     def dim(self) -> int:

@@ -1,12 +1,14 @@
 """MultimodalIndex: a directory of pages, searchable by text, by image, or by both as one vector."""
 
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from connectors.loaders.pool import PAGE_SECONDS
@@ -15,17 +17,27 @@ from connectors.stores.filters import Filter, parse_filter
 from connectors.stores.open import open_store
 from connectors.stores.protocol import SearchMode, StoredPoint, VectorStore
 from embedder.errors import InputError
-from embedder.load import load_embedder
+from embedder.load import given, load_embedder
+from embedder.prefixes import IMAGE_MARKER, literal
 from embedder.protocol import Embedder, Sample
 from vipylo_rag.errors import IndexDirectoryError
-from vipylo_rag.ingest import Ingest, IngestReport, Progress, delete_source, find_files, source_name
+from vipylo_rag.ingest import (
+    RESERVED_FIELDS,
+    Ingest,
+    IngestReport,
+    Progress,
+    delete_source,
+    find_files,
+    remove_orphans,
+    source_name,
+)
 from vipylo_rag.ledger import Ledger, SourceRow
-from vipylo_rag.manifest import EmbedderRecord, Manifest, StoreRecord
+from vipylo_rag.location import Location, check_can_create, locate
+from vipylo_rag.manifest import FILE_NAME, EmbedderRecord, Manifest
 from vipylo_rag.search import Hit
 
-# What every page carries; loaders may add more (the ledger knows which).
-BASE_FIELDS = frozenset({"source", "name", "page", "kind", "width", "height", "content_sha256"})
-_INTERNAL = frozenset({"text", "asset"})
+_UNFILTERED = frozenset({"text", "asset", "tenant"})
+_REPAIR = "restore it from a backup, or ingest the documents into a new directory"
 
 ImageInput = Image.Image | str | Path
 
@@ -41,7 +53,13 @@ class MultimodalIndex:
     """
 
     def __init__(
-        self, directory: Path, manifest: Manifest, embedder: Embedder | None, store: VectorStore, ledger: Ledger
+        self,
+        directory: Path,
+        manifest: Manifest,
+        embedder: Embedder | None,
+        store: VectorStore,
+        ledger: Ledger,
+        device: str | None = None,
     ) -> None:
         """Use `open`. Without an embedder, the manifest's is loaded when first needed."""
         self.directory = directory
@@ -49,6 +67,7 @@ class MultimodalIndex:
         self.store = store
         self.ledger = ledger
         self._embedder = embedder
+        self._device = device
 
     @classmethod
     def open(
@@ -57,6 +76,7 @@ class MultimodalIndex:
         *,
         embedder: Embedder | str | None = None,
         create: bool = True,
+        device: str | None = None,
         directory: str | Path | None = None,
         api_key: str | None = None,
     ) -> Self:
@@ -68,6 +88,7 @@ class MultimodalIndex:
             embedder: an embedder, or the name of one (see `load_embedder`); by default the one that made the index, and
                 the starter for a new one.
             create: False refuses a location that holds no index.
+            device: where an embedder that is loaded here runs, such as "cpu" or "cuda".
             directory: with a URL, where manifest, ledger and page images lie (default: below the user's data folder).
             api_key: of the server.
 
@@ -75,52 +96,71 @@ class MultimodalIndex:
             IndexDirectoryError: no index there (with create=False), a damaged one, or one of another embedder.
             StoreError: the store is in use by another process, or the server cannot be reached.
         """
-        url, folder = _place(location, directory)
-        if _is_index(folder):
-            return cls._open_existing(folder, embedder, api_key)
-        if folder.exists() and not (folder.is_dir() and _is_unfinished(folder)):
-            raise IndexDirectoryError(f"{folder} exists and is not an index: choose another directory")
+        place = locate(location, directory)
+        if (place.directory / FILE_NAME).is_file():
+            return cls._open_existing(place, embedder, device, api_key)
+        check_can_create(place.directory)
         if not create:
             raise IndexDirectoryError(
-                f"there is no index at {folder}: make one with `vipylo ingest PATH --index {folder}`"
+                f"there is no index at {place.directory}: make one with `vipylo ingest PATH --index {location}`"
             )
-        return cls._create(folder, url, embedder, api_key)
+        return cls._create(place, embedder, device, api_key)
 
     @classmethod
-    def _open_existing(cls, folder: Path, embedder: Embedder | str | None, api_key: str | None) -> Self:
-        manifest = Manifest.read(folder)
+    def _open_existing(
+        cls, place: Location, embedder: Embedder | str | None, device: str | None, api_key: str | None
+    ) -> Self:
+        folder, manifest = place.directory, Manifest.read(place.directory)
+        if place.store.url and place.store != manifest.store:
+            raise IndexDirectoryError(
+                f"{folder} belongs to {manifest.store.label}, not to {place.store.label}: name another directory"
+            )
         parts = ["ledger.sqlite", "assets"] + ([] if manifest.store.url else ["store"])
         if missing := [part for part in parts if not (folder / part).exists()]:
-            raise IndexDirectoryError(
-                f"{folder} is damaged: {', '.join(missing)} is missing; restore it from a backup, or ingest the "
-                "documents into a new directory"
-            )
-        loaded = _loaded(embedder) if embedder is not None else None
+            raise IndexDirectoryError(f"{folder} is damaged: {', '.join(missing)} is missing; {_REPAIR}")
+        loaded = _loaded(embedder, device) if embedder is not None else None
         if loaded is not None:
             manifest.check_embedder(loaded, folder)
-        return cls._with_parts(folder, manifest, loaded, api_key)
-
-    @classmethod
-    def _create(cls, folder: Path, url: str | None, embedder: Embedder | str | None, api_key: str | None) -> Self:
-        loaded = _loaded(embedder or "starter")
-        # A relative checkpoint path would mean another one when the index is opened from another folder.
-        name = str(Path(loaded.name).resolve()) if Path(loaded.name).is_dir() else loaded.name
-        server, _, collection = (url or "").rpartition("/")
-        manifest = Manifest(
-            embedder=EmbedderRecord(name=name, fingerprint=loaded.fingerprint, dim=loaded.dim),
-            store=StoreRecord(url=server, collection=collection) if url else StoreRecord(),
-        )
-        (folder / "assets").mkdir(parents=True, exist_ok=True)
-        index = cls._with_parts(folder, manifest, loaded, api_key)
-        manifest.write(folder)  # last: a directory with a manifest is complete
+        index = cls._with_parts(folder, manifest, loaded, device, api_key)
+        if index.ledger.counts()["pages done"] and not index.store.count():
+            index.close()
+            raise IndexDirectoryError(f"{folder} is damaged: {manifest.store.label} has lost all pages; {_REPAIR}")
         return index
 
     @classmethod
-    def _with_parts(cls, folder: Path, manifest: Manifest, embedder: Embedder | None, api_key: str | None) -> Self:
+    def _create(cls, place: Location, embedder: Embedder | str | None, device: str | None, api_key: str | None) -> Self:
+        folder, fresh = place.directory, not place.directory.exists()
+        loaded = _loaded(embedder or "starter", device)
+        record = EmbedderRecord(
+            name=_lasting_name(embedder if isinstance(embedder, str) else loaded.name),
+            fingerprint=loaded.fingerprint,
+            dim=loaded.dim,
+        )
+        manifest = Manifest(embedder=record, store=place.store)
+        try:
+            (folder / "assets").mkdir(parents=True, exist_ok=True)
+            index = cls._with_parts(folder, manifest, loaded, device, api_key)
+            if place.store.url and index.store.count():
+                index.close()
+                raise IndexDirectoryError(
+                    f"{place.store.label} holds pages already, made with an unknown embedder: open it with directory= "
+                    "(the folder that has its manifest), or choose another collection"
+                )
+            manifest.write(folder)  # last: a directory with a manifest is complete
+        except BaseException:
+            if fresh:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return index
+
+    @classmethod
+    def _with_parts(
+        cls, folder: Path, manifest: Manifest, embedder: Embedder | None, device: str | None, api_key: str | None
+    ) -> Self:
         place: str | Path = manifest.store.url or folder / "store"
         store = open_store(place, manifest.embedder.dim, collection=manifest.store.collection, api_key=api_key)
         try:
-            return cls(folder, manifest, embedder, store, Ledger(folder / "ledger.sqlite"))
+            return cls(folder, manifest, embedder, store, Ledger(folder / "ledger.sqlite"), device)
         except BaseException:
             store.close()
             raise
@@ -133,7 +173,7 @@ class MultimodalIndex:
             CheckpointError: it cannot be found. IndexDirectoryError: what has its name now is another one.
         """
         if self._embedder is None:
-            loaded = _loaded(self.manifest.embedder.name)
+            loaded = _loaded(self.manifest.embedder.name, self._device)
             self.manifest.check_embedder(loaded, self.directory)
             self._embedder = loaded
         return self._embedder
@@ -145,8 +185,8 @@ class MultimodalIndex:
 
     @property
     def fields(self) -> set[str]:
-        """The payload fields that `where` may name."""
-        return (self.ledger.fields() | BASE_FIELDS) - _INTERNAL
+        """The payload fields that `where` may name: ours, and those that loaders added."""
+        return (self.ledger.fields() | RESERVED_FIELDS) - _UNFILTERED
 
     def ingest(
         self,
@@ -185,7 +225,8 @@ class MultimodalIndex:
             loader_options=loader_options,
             progress=progress,
         )
-        return run.run(chosen, prune=prune)
+        with self._writing():
+            return run.run(chosen, prune=prune)
 
     def search(
         self,
@@ -221,7 +262,9 @@ class MultimodalIndex:
         filter_ = parse_filter(where, self.fields)
         vector = None
         if mode != "lexical":
-            rows = self.embedder.encode_rows([Sample(words, pictures)])
+            # More markers than images: then "<image>" is a word that is asked for, not a place for a picture.
+            asked = words if words.count(IMAGE_MARKER) <= len(pictures) else literal(words)
+            rows = self.embedder.encode_rows([Sample(asked, pictures)])
             if rows.errors:
                 raise InputError(f"the query cannot be embedded: {rows.errors[0]}")
             vector = rows.vectors[0]
@@ -247,9 +290,21 @@ class MultimodalIndex:
         Raises:
             InputError: no such source in this index.
         """
+        name = self.find_source(source)
+        with self._writing():
+            deleted = delete_source(self.store, self.ledger, name)
+            remove_orphans(self.assets, self.ledger)
+        return deleted
+
+    def find_source(self, source: str | Path) -> str:
+        """The name under which the index knows a document, from that name or from its path.
+
+        Raises:
+            InputError: no such source in this index.
+        """
         for name in (str(source), source_name(Path(source))):
             if self.ledger.source(name):
-                return delete_source(self.store, self.ledger, name)
+                return name
         raise InputError(f"{source} is not in this index")
 
     def sources(self) -> list[SourceRow]:
@@ -265,12 +320,21 @@ class MultimodalIndex:
         return {
             "directory": str(self.directory),
             "embedder": self.manifest.embedder.model_dump(),
-            "store": self.manifest.store.model_dump() if self.manifest.store.url else {"engine": "edge"},
+            "store": self.manifest.store.label,
             **self.ledger.counts(),
             "points": self.store.count(),
             "kinds": self.store.facet("kind"),
             "asset_bytes": sum(file.stat().st_size for file in self.assets.rglob("*") if file.is_file()),
         }
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One writer at a time, also where the vectors are on a server that many processes share."""
+        try:
+            with FileLock(self.directory / "writer.lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise IndexDirectoryError(f"{self.directory} is being written by another process: wait for it") from error
 
     def close(self) -> None:
         """Release the store and the ledger. Closing twice is allowed."""
@@ -286,34 +350,13 @@ class MultimodalIndex:
         self.close()
 
 
-def _is_index(folder: Path) -> bool:
-    return (folder / "manifest.json").is_file()
+def _loaded(embedder: Embedder | str, device: str | None) -> Embedder:
+    return load_embedder(embedder, **given(device=device)) if isinstance(embedder, str) else embedder
 
 
-def _is_unfinished(folder: Path) -> bool:
-    """Whether a folder holds nothing, or what a creation leaves that was killed before it wrote the manifest."""
-    ours = {"assets", "store", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", ".manifest.json.part"}
-    names = {entry.name for entry in folder.iterdir()}
-    return names <= ours and not any((folder / "assets").glob("*"))
-
-
-def _loaded(embedder: Embedder | str) -> Embedder:
-    return load_embedder(embedder) if isinstance(embedder, str) else embedder
-
-
-def _place(location: str | Path, directory: str | Path | None) -> tuple[str | None, Path]:
-    """The store's URL (with its collection) or None, and the index directory."""
-    if isinstance(location, Path) or "://" not in location:
-        if directory is not None:
-            raise InputError("directory= goes with a server URL; a local index is its own directory")
-        return None, Path(location).expanduser()
-    parts = urlsplit(location)
-    collection = parts.path.strip("/") or "vipylo"
-    if "/" in collection:
-        raise InputError(f"{location}: a server URL is http://host:port/collection")
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    default = Path(base) / "vipylo" / f"{(parts.hostname or 'server')}-{parts.port or ''}-{collection}"
-    return f"{parts.scheme}://{parts.netloc}/{collection}", Path(directory) if directory else default
+def _lasting_name(name: str) -> str:
+    """A relative checkpoint path would mean another one when the index is opened from another folder."""
+    return str(Path(name).resolve()) if name != "starter" and Path(name).is_dir() else name
 
 
 def _pictures(images: ImageInput | Sequence[ImageInput] | None) -> tuple[Image.Image, ...]:

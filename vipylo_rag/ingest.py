@@ -8,24 +8,30 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from connectors.errors import DocumentError
+from connectors.errors import DocumentError, StoreError
 from connectors.loaders.pool import PAGE_SECONDS, Document, DocumentEnd, PageLost, PageRead, ReaderPool
 from connectors.loaders.registry import discover
 from connectors.page import page_id
-from connectors.stores.protocol import Point, VectorStore
+from connectors.stores.filters import And, AnyOf, Not
+from connectors.stores.protocol import Point, Vector, VectorStore
 from embedder.prefixes import literal
 from embedder.protocol import Embedder, Sample
 from vipylo_rag.ledger import Ledger, PageRow
+from vipylo_rag.manifest import is_index
 
 logger = logging.getLogger(__name__)
 
+# Payload fields that are ours; a loader's metadata cannot set them.
+RESERVED_FIELDS = frozenset(
+    {"source", "name", "page", "kind", "text", "content_sha256", "asset", "width", "height", "tenant"}
+)
 BATCH_PAGES = 16
 # Below this a full scan is as quick as the graph, and building one takes seconds in which nothing else runs.
 OPTIMIZE_FROM = 10_000
@@ -65,9 +71,8 @@ class _Open:
 
     sha256: str
     known: dict[int, PageRow]
-    seen: set[int] = field(default_factory=set)
-    stored: int = 0
-    lost: int = 0
+    stored: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
 
 
 class Ingest:
@@ -129,38 +134,44 @@ class Ingest:
                 self._flush()
         self._flush()
         if prune:
-            self._prune(paths, {source_name(file) for file in files})
+            self._prune(paths, files)
+        if self.report.pages_embedded or self.report.pages_deleted:
+            remove_orphans(self._assets, self._ledger)
         if self.report.pages_embedded and self._store.count() >= OPTIMIZE_FROM:
             self._store.optimize()
         self.report.seconds = time.monotonic() - begun
         return self.report
 
-    def _changed(self, files: Iterable[Path]) -> list[Document]:
-        """The files to read: new, changed, not finished last time, or failed last time."""
-        documents = []
+    def _changed(self, files: Iterable[Path]) -> Iterator[Document]:
+        """The files to read: new, changed, not finished last time, or with a page or more that failed last time."""
         for file in files:
             source = source_name(file)
             try:
                 sha256 = file_digest(file)
+                source.encode()
             except OSError as error:
                 self._fail_source(source, "", f"cannot be read: {error.strerror}")
                 continue
+            except UnicodeEncodeError:
+                shown = source.encode("utf-8", "backslashreplace").decode()
+                self._fail_source(shown, "", "the file name is no valid Unicode: rename the file")
+                continue
             row = self._ledger.source(source)
-            if row and row.sha256 == sha256 and row.state == "done":
+            known = self._ledger.pages(source)
+            whole = all(page.state == "done" for page in known.values())
+            if row and row.sha256 == sha256 and row.state == "done" and whole:
                 self.report.unchanged += 1
                 self._progress(self.report)
                 continue
-            self._open[source] = _Open(sha256, self._ledger.pages(source))
+            self._open[source] = _Open(sha256, known)
             self._ledger.put_source(source, sha256, "pending")
-            documents.append(Document(file, source))
-        return documents
+            yield Document(file, source)
 
     def _page(self, page: PageRead) -> None:
         source = self._open[page.source]
-        source.seen.add(page.number)
         known = source.known.get(page.number)
         if known and known.state == "done" and known.digest == page_digest(page):
-            source.stored += 1
+            source.stored.add(page.number)
             self.report.pages_unchanged += 1
             self._progress(self.report)
         else:
@@ -169,52 +180,73 @@ class Ingest:
     def _flush(self) -> None:
         """Embed and store the pages at hand, then close the sources whose last page that was."""
         batch, self._batch = self._batch, []
-        if batch:
+        if samples := self._samples(batch):
             begun = time.monotonic()
-            rows = self._embedder.encode_rows([self._sample(page) for page in batch])
-            good = [row for row in range(len(batch)) if row not in rows.errors]
-            self._store.upsert(point(batch[row], rows.vectors[row]) for row in good)
+            rows = self._embedder.encode_rows([sample for _, sample in samples])
+            pages = [(page, rows.vectors[row]) for row, (page, _) in enumerate(samples) if row not in rows.errors]
+            for row, error in sorted(rows.errors.items()):
+                self._lose(samples[row][0].source, samples[row][0].number, str(error))
+            stored = self._store_pages(pages)
             seconds = (time.monotonic() - begun) / len(batch)
             with self._ledger.transaction():
                 self._ledger.put_pages(
-                    PageRow(p.source, p.number, page_digest(p), p.asset, "done", None, seconds)
-                    for p in (batch[row] for row in good)
+                    PageRow(p.source, p.number, page_digest(p), p.asset, "done", None, seconds) for p in stored
                 )
-                self._ledger.add_fields({key for row in good for key in payload(batch[row])})
-            for row in good:
-                self._open[batch[row].source].stored += 1
-            for row, error in sorted(rows.errors.items()):
-                self._lose(batch[row].source, batch[row].number, str(error))
-            self.report.pages_embedded += len(good)
+                self._ledger.add_fields({key for page in stored for key in payload(page)})
+            for page in stored:
+                self._open[page.source].stored.add(page.number)
+            self.report.pages_embedded += len(stored)
             self._progress(self.report)
         ended, self._ended = self._ended, []
         for end in ended:
             self._close(end)
 
-    def _sample(self, page: PageRead) -> Sample:
-        images = (Image.open(self._assets / page.asset),) if page.asset else ()
-        return Sample(literal(page.text), images)
+    def _samples(self, batch: Sequence[PageRead]) -> list[tuple[PageRead, Sample]]:
+        samples = []
+        for page in batch:
+            try:
+                images = (Image.open(self._assets / page.asset),) if page.asset else ()
+            except OSError as error:
+                # Content-addressed files are never rewritten: a damaged one must go, or it stays damaged for ever.
+                (self._assets / str(page.asset)).unlink(missing_ok=True)
+                self._lose(
+                    page.source, page.number, f"its stored image was damaged and is removed, ingest again: {error}"
+                )
+                continue
+            samples.append((page, Sample(literal(page.text), images)))
+        return samples
+
+    def _store_pages(self, pages: Sequence[tuple[PageRead, Vector]]) -> list[PageRead]:
+        """Upsert all pages; if the store refuses one, the others one by one. Returns those that are stored."""
+        try:
+            self._store.upsert(point(page, vector) for page, vector in pages)
+            return [page for page, _ in pages]
+        except StoreError as error:
+            if len(pages) <= 1:
+                for page, _ in pages:
+                    self._lose(page.source, page.number, str(error))
+                return []
+        return [stored for pair in pages for stored in self._store_pages([pair])]
 
     def _lose(self, source: str, number: int, reason: str) -> None:
         """A page that cannot be indexed; what an older version of it left behind goes away when the source closes."""
-        self._open[source].lost += 1
+        self._open[source].lost.add(number)
         self._ledger.put_pages([PageRow(source, number, None, None, "failed", reason)])
         self.report.failures.append(Failure(source, number, reason))
         self._progress(self.report)
 
     def _close(self, end: DocumentEnd) -> None:
+        """The source was read to its end, or failed. Only a whole reading removes pages that it no longer has."""
         source = self._open.pop(end.source)
         failed = end.error or ("no page of it can be read" if source.lost and not source.stored else None)
         if failed:
-            # What an earlier version left stays searchable: a broken new version must not lose the old one.
             self._fail_source(end.source, source.sha256, failed)
             return
-        lost = {row.page for row in self._ledger.pages(end.source).values() if row.state == "failed"}
-        stale = [number for number in source.known if number not in source.seen or number in lost]
-        if stale:
-            self.report.pages_deleted += self._store.delete([page_id(end.source, number) for number in stale])
+        # By filter, not by the ledger's ids: a run that was killed may have stored pages that the ledger never saw.
+        kept = Not(AnyOf("page", tuple(sorted(source.stored))))
+        self.report.pages_deleted += self._store.delete(where=And((AnyOf("source", (end.source,)), kept)))
         with self._ledger.transaction():
-            self._ledger.delete_pages(end.source, [number for number in stale if number not in lost])
+            self._ledger.delete_pages(end.source, source.known.keys() - source.stored - source.lost)
             self._ledger.put_source(end.source, source.sha256, "done")
         self.report.indexed += 1
         self._progress(self.report)
@@ -226,22 +258,26 @@ class Ingest:
         logger.info("%s is not indexed: %s", source, reason)
         self._progress(self.report)
 
-    def _prune(self, paths: Sequence[Path], found: set[str]) -> None:
+    def _prune(self, paths: Sequence[Path], files: Sequence[Path]) -> None:
+        found = {source_name(file) for file in files}
+        # A folder that could not be listed comes as a "file": what lies below it is unknown, not gone.
+        closed = [Path(source_name(file)) for file in files if file.is_dir()]
         folders = [path.resolve() for path in paths if path.is_dir()]
         for row in list(self._ledger.sources()):
-            below = any(Path(row.source).is_relative_to(folder) for folder in folders)
-            if below and row.source not in found:
+            place = Path(row.source)
+            below = any(place.is_relative_to(folder) for folder in folders)
+            if below and row.source not in found and not any(place.is_relative_to(folder) for folder in closed):
                 self.report.pages_deleted += delete_source(self._store, self._ledger, row.source)
                 self.report.removed += 1
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
-    """All files at and below `paths`, each once, in order.
+    """All files at and below `paths`, each once (also when reached by a link), in order; indexes are left out.
 
     Raises:
         DocumentError: a path does not exist, or there is no file at all.
     """
-    files = list(discover(paths))
+    files = list({source_name(file): file for file in discover(paths, skip=is_index)}.values())
     if not files:
         raise DocumentError(f"nothing to ingest: no file in {', '.join(str(path) for path in paths)}")
     return files
@@ -268,8 +304,10 @@ def page_digest(page: PageRead) -> str:
 
 def payload(page: PageRead) -> dict[str, Any]:
     """What is stored beside a page's vector."""
+    # A loader's metadata come first: they must not name another page's image or source.
+    said = {key: value for key, value in page.metadata.items() if key not in RESERVED_FIELDS}
     content: dict[str, Any] = {
-        **page.metadata,
+        **said,
         "source": page.source,
         "name": Path(page.source).name,
         "page": page.number,
@@ -291,7 +329,15 @@ def point(page: PageRead, vector: Any) -> Point:
 
 def delete_source(store: VectorStore, ledger: Ledger, source: str) -> int:
     """Remove a source from store and ledger; returns how many pages went away. The ledger last: a kill repeats it."""
-    numbers = list(ledger.pages(source))
-    deleted = store.delete([page_id(source, number) for number in numbers]) if numbers else 0
+    deleted = store.delete(where=AnyOf("source", (source,)))
     ledger.delete_source(source)
     return deleted
+
+
+def remove_orphans(assets: Path, ledger: Ledger) -> int:
+    """Delete page images that no page refers to, and what killed readers left half-written; returns how many."""
+    kept = {assets / name for name in ledger.assets()}
+    orphans = [file for file in assets.rglob("*") if file.is_file() and file not in kept]
+    for file in orphans:
+        file.unlink(missing_ok=True)
+    return len(orphans)

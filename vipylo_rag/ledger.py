@@ -22,7 +22,6 @@ CREATE TABLE IF NOT EXISTS sources (
     sha256 TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'done', 'failed')),
     reason TEXT,
-    attempts INTEGER NOT NULL DEFAULT 1,
     updated REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pages (
@@ -110,12 +109,11 @@ class Ledger:
             yield SourceRow(*row)
 
     def put_source(self, source: str, sha256: str, state: SourceState, reason: str | None = None) -> None:
-        """Insert or update a source; counts the attempt when it becomes pending."""
+        """Insert or update a source."""
         self._db.execute(
             "INSERT INTO sources (source, sha256, state, reason, updated) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (source) DO UPDATE SET sha256 = excluded.sha256, state = excluded.state, "
-            "reason = excluded.reason, updated = excluded.updated, "
-            "attempts = attempts + (excluded.state = 'pending')",
+            "reason = excluded.reason, updated = excluded.updated",
             (source, sha256, state, reason, time.time()),
         )
 

@@ -13,6 +13,11 @@ SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
 
 
+def is_index(folder: Path) -> bool:
+    """Whether a folder is an index (also a damaged one)."""
+    return (folder / FILE_NAME).is_file() and (folder / "ledger.sqlite").exists()
+
+
 class EmbedderRecord(BaseModel):
     """Which embedder made the vectors."""
 
@@ -30,6 +35,11 @@ class StoreRecord(BaseModel):
 
     url: str | None = None
     collection: str = "vipylo"
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.url}/{self.collection}" if self.url else "Qdrant Edge, in the index directory"
 
 
 class Manifest(BaseModel):
@@ -80,8 +90,14 @@ class Manifest(BaseModel):
         """
         if embedder.fingerprint == self.embedder.fingerprint:
             return
+        same = embedder.name == self.embedder.name
+        way_out = (
+            "its weights or options (pixel budget, token limit) differ: pass the embedder with those it was made with"
+            if same
+            else f"open it with --embedder {self.embedder.name}"
+        )
         raise IndexDirectoryError(
             f"{directory} was made with embedder {self.embedder.name!r} ({self.embedder.fingerprint[:12]}), not "
-            f"{embedder.name!r} ({embedder.fingerprint[:12]}): open it with --embedder {self.embedder.name}, or ingest "
-            "the documents into a new index directory with the new embedder"
+            f"{embedder.name!r} ({embedder.fingerprint[:12]}): {way_out}, or ingest the documents into a new index "
+            "directory with the new embedder"
         )

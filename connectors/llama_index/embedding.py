@@ -16,7 +16,7 @@ from PIL import Image
 from connectors.loaders.registry import first_image
 from embedder.errors import InputError
 from embedder.load import load_embedder
-from embedder.prefixes import literal
+from embedder.prefixes import IMAGE_MARKER, literal
 from embedder.protocol import Embedder, Sample
 
 
@@ -68,7 +68,8 @@ class ViPyloEmbedding(MultiModalEmbedding):
         """Set every node's embedding, from its text and image together.
 
         Raises:
-            InputError: a node has neither text nor image, or an image that cannot be read; names the node.
+            InputError: a node has neither text nor image, or image bytes that cannot be read; names the node.
+            DocumentError: a node's image file cannot be read; names the file.
         """
         for start in range(0, len(nodes), self.embed_batch_size):
             batch = nodes[start : start + self.embed_batch_size]
@@ -84,7 +85,7 @@ class ViPyloEmbedding(MultiModalEmbedding):
     def query_bundle(self, text: str = "", image: Image.Image | str | Path | None = None) -> QueryBundle:
         """A query of text, image or both with its embedding set: stock retrievers use that embedding as it is."""
         images = () if image is None else (image if isinstance(image, Image.Image) else _open(image),)
-        return QueryBundle(query_str=text, embedding=self._embed([Sample(text, images)], ["query"])[0])
+        return QueryBundle(query_str=text, embedding=self._embed([Sample(_asked(text, images), images)], ["query"])[0])
 
     def _embed(self, samples: Sequence[Sample], names: Sequence[str]) -> list[Embedding]:
         rows = self.embedder.encode_rows(samples, batch_size=self.embed_batch_size)
@@ -99,7 +100,7 @@ class ViPyloEmbedding(MultiModalEmbedding):
         return self._get_text_embeddings([text])[0]
 
     def _get_query_embedding(self, query: str) -> Embedding:
-        return self._embed([Sample(query)], ["query"])[0]
+        return self._embed([Sample(_asked(query, ()))], ["query"])[0]
 
     def _get_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
         samples = [Sample("", (_open(image),)) for image in img_file_paths]
@@ -122,6 +123,11 @@ class ViPyloEmbedding(MultiModalEmbedding):
 
     async def _aget_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
         return await asyncio.to_thread(self._get_image_embeddings, img_file_paths)
+
+
+def _asked(text: str, images: tuple[Image.Image, ...]) -> str:
+    """A query's text: with more markers than images, "<image>" is a word that is asked for."""
+    return text if text.count(IMAGE_MARKER) <= len(images) else literal(text)
 
 
 def _sample(node: BaseNode) -> Sample:

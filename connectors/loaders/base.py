@@ -179,6 +179,8 @@ def save_image(image: Image.Image, folder: Path, image_format: ImageFormat = "pn
         # Written beside and moved, so that a reader or a killed run never meets half an image.
         with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as part:
             image.save(part, format=image_format, **_SAVE_OPTIONS[image_format])
+            part.flush()
+            os.fsync(part.fileno())  # a name that promises this content must not outlive a power cut without it
         Path(part.name).replace(target)
     except OSError as error:
         raise DocumentError(f"{folder}: cannot hold page images ({error}); give another image_dir") from error

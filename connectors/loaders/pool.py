@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from connectors.errors import DocumentError
+
 PAGE_SECONDS = 30.0
 # Events waiting for the consumer. Pages are files by then, so this bounds text, not pixels.
 _BACKLOG = 64
 # A document whose pages keep crashing or stopping the reader is given up.
 _MOST_DEATHS = 3
+# From starting a child to its first word: Python's imports, on a machine that may be busy.
+_START_SECONDS = 120.0
 _MOST_SILENT_SECONDS = 60.0
 
 
@@ -83,27 +87,28 @@ class ReaderPool:
         self._workers = workers
         self._page_seconds = page_seconds
         self._options = json.dumps({name: dict(options) for name, options in (loader_options or {}).items()})
-        self._stop = threading.Event()
 
     def read(self, documents: Iterable[Document]) -> Iterator[ReadEvent]:
         """Events of all documents; those of one document come in order, different documents interleave.
 
-        Stopping early (closing the iterator) ends the children.
+        `documents` is read in the caller's thread, a few ahead of the children. Stopping early (closing the iterator)
+        ends the children at once, even one that hangs.
         """
+        upcoming = iter(documents)
         waiting: queue.Queue[Document | None] = queue.Queue()
-        for document in documents:
-            waiting.put(document)
-        events: queue.Queue[ReadEvent | BaseException | None] = queue.Queue(maxsize=_BACKLOG)
-        threads = [
-            threading.Thread(target=self._work, args=(waiting, events), daemon=True, name=f"reader-{number}")
-            for number in range(max(1, min(self._workers, waiting.qsize())))
-        ]
+        events: queue.Queue[Any] = queue.Queue(maxsize=_BACKLOG)
+        children = [_Child(self._options) for _ in range(self._workers)]
+        threads = [threading.Thread(target=self._work, args=(c, waiting, events), daemon=True) for c in children]
         for thread in threads:
-            waiting.put(None)
             thread.start()
-        running = len(threads)
+        running, exhausted = len(threads), False
         try:
             while running:
+                while not exhausted and waiting.qsize() < 2 * self._workers:
+                    document = next(upcoming, None)
+                    exhausted = document is None
+                    for _ in range(self._workers if exhausted else 1):
+                        waiting.put(document)
                 event = events.get()
                 if event is None:
                     running -= 1
@@ -112,22 +117,22 @@ class ReaderPool:
                 else:
                     yield event
         finally:
-            self._stop.set()
+            for child in children:
+                child.abandon()
+                waiting.put(None)
             while any(thread.is_alive() for thread in threads):
                 try:  # a worker may be blocked on a full queue
                     events.get(timeout=0.05)
                 except queue.Empty:
                     continue
-            self._stop.clear()
 
-    def _work(self, waiting: "queue.Queue[Document | None]", events: "queue.Queue[Any]") -> None:
-        child = _Child(self._options)
+    def _work(self, child: "_Child", waiting: "queue.Queue[Document | None]", events: "queue.Queue[Any]") -> None:
         try:
-            while not self._stop.is_set() and (document := waiting.get()) is not None:
+            while (document := waiting.get()) is not None:
                 for event in self._read_one(child, document):
                     events.put(event)
-                    if self._stop.is_set():
-                        return
+        except _AbandonedError:
+            pass
         except BaseException as error:
             events.put(error)
         finally:
@@ -135,41 +140,43 @@ class ReaderPool:
             events.put(None)
 
     def _read_one(self, child: "_Child", document: Document) -> Iterator[ReadEvent]:
-        """Read a document, starting again behind a page that killed the child or took too long."""
-        first, deaths, silent = 1, 0, 0.0
+        """Read a document, starting again behind a page that killed the child or took too long.
+
+        Such a page is reported only when something behind it could be read: a parser that dies while opening the
+        document would otherwise "lose" pages that nobody knows to exist.
+        """
+        first, deaths, silent, any_page = 1, 0, 0.0, False
+        lost: list[PageLost] = []
         while True:
-            request = {
-                "path": str(document.path),
-                "source": document.source,
-                "first": first,
-                "assets": str(self._assets),
-            }
-            started = False
-            for answer in child.ask(request, self._page_seconds):
-                match answer["event"]:
-                    case "start":
-                        started = True
-                    case "page":
-                        first = answer["number"] + 1
-                        yield _page(document.source, answer)
-                    case "failure":
-                        first = answer["number"] + 1
-                        yield PageLost(document.source, answer["number"], answer["reason"])
-                    case "error":
-                        yield DocumentEnd(document.source, answer["reason"])
-                        return
-                    case "end":
-                        yield DocumentEnd(document.source, None)
-                        return
-                    case "died":
-                        reason = answer["reason"]
-                        silent += answer["seconds"]
-            deaths += 1
-            if not started or deaths >= _MOST_DEATHS or silent >= _MOST_SILENT_SECONDS:
-                yield DocumentEnd(document.source, f"given up at page {first}: {reason}")
+            for answer in child.ask(self._request(document, first), self._page_seconds):
+                kind = answer["event"]
+                if kind in ("page", "failure"):
+                    yield from lost
+                    lost, any_page = [], True
+                    first = answer["number"] + 1
+                    yield _page(document.source, answer) if kind == "page" else _failure(document.source, answer)
+            if kind != "died":
+                reason = answer.get("reason")
+                if lost:  # nothing came behind a page that died: that it died is the reason, "has no pages" is not
+                    reason = None if any_page else lost[0].reason
+                yield from lost if any_page else []
+                yield DocumentEnd(document.source, reason)
                 return
-            yield PageLost(document.source, first, reason)
+            deaths += 1
+            silent += answer["seconds"]
+            lost.append(PageLost(document.source, first, answer["reason"]))
+            if deaths >= _MOST_DEATHS or silent >= _MOST_SILENT_SECONDS:
+                yield from lost if any_page else []
+                yield DocumentEnd(document.source, f"given up at page {first}: {answer['reason']}")
+                return
             first += 1
+
+    def _request(self, document: Document, first: int) -> dict[str, Any]:
+        return {"path": str(document.path), "source": document.source, "first": first, "assets": str(self._assets)}
+
+
+def _failure(source: str, answer: Mapping[str, Any]) -> PageLost:
+    return PageLost(source, answer["number"], answer["reason"])
 
 
 def _page(source: str, answer: Mapping[str, Any]) -> PageRead:
@@ -186,38 +193,31 @@ def _page(source: str, answer: Mapping[str, Any]) -> PageRead:
     )
 
 
+class _AbandonedError(Exception):
+    """The caller wants no more events."""
+
+
 class _Child:
     """One child process; started when first asked, and again after it died."""
 
     def __init__(self, options: str) -> None:
         self._options = options
         self._process: subprocess.Popen[str] | None = None
+        self._abandoned = False
 
     def ask(self, request: Mapping[str, Any], silence: float) -> Iterator[dict[str, Any]]:
         """The answers to a request, ending with "end", "error", or "died" (crashed, or silent for too long)."""
         process = self._started()
-        assert process.stdin is not None and process.stdout is not None
         try:
+            assert process.stdin is not None
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
-        except BrokenPipeError:
-            yield self._died("the reader process ended", 0.0)
-            return
+        except OSError:
+            pass  # it ended; the read below says so
         while True:
-            # The timer kills the child, which ends the readline: no second thread has to guard the pipe.
-            timer = threading.Timer(silence, process.kill)
-            timer.start()
-            begun = time.monotonic()
-            line = process.stdout.readline()
-            timer.cancel()
-            if not line.endswith("\n"):
-                seconds = time.monotonic() - begun
-                hung = seconds >= silence
-                yield self._died(f"took longer than {silence:g} s" if hung else "the reader process crashed", seconds)
-                return
-            answer = json.loads(line)
+            answer = self._answer(process, silence)
             yield answer
-            if answer["event"] in ("end", "error"):
+            if answer["event"] in ("end", "error", "died"):
                 return
 
     def stop(self) -> None:
@@ -227,8 +227,29 @@ class _Child:
             self._process.communicate()
             self._process = None
 
-    def _died(self, reason: str, seconds: float) -> dict[str, Any]:
+    def abandon(self) -> None:
+        """From another thread: end the child, and start no other."""
+        self._abandoned = True
+        if (process := self._process) is not None:
+            process.kill()
+
+    def _answer(self, process: "subprocess.Popen[str]", silence: float) -> dict[str, Any]:
+        """The next answer; "died" if none comes in `silence` seconds."""
+        assert process.stdout is not None
+        # The timer kills the child, which ends the readline: no second thread has to guard the pipe.
+        timer = threading.Timer(silence, process.kill)
+        timer.start()
+        begun = time.monotonic()
+        line = process.stdout.readline()
+        timer.cancel()
+        if line.endswith("\n"):
+            answer: dict[str, Any] = json.loads(line)
+            return answer
         self.stop()
+        if self._abandoned:
+            raise _AbandonedError
+        seconds = time.monotonic() - begun
+        reason = f"took longer than {silence:g} s" if seconds >= silence else "the reader process crashed"
         return {"event": "died", "reason": reason, "seconds": seconds}
 
     def _started(self) -> "subprocess.Popen[str]":
@@ -242,6 +263,12 @@ class _Child:
                 text=True,
                 encoding="utf-8",
             )
+            if self._abandoned:
+                self.stop()
+                raise _AbandonedError
             assert self._process.stdin is not None
             self._process.stdin.write(self._options + "\n")
+            self._process.stdin.flush()
+            if self._answer(self._process, _START_SECONDS)["event"] != "ready":
+                raise DocumentError("the process that reads documents does not start; see `vipylo doctor`")
         return self._process

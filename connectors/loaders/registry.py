@@ -4,13 +4,13 @@ Importing this module is quick: loaders, and with them LlamaIndex, are imported 
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors.errors import DocumentError
-from embedder.errors import InputError, PluginError
+from embedder.errors import InputError
 from embedder.plugins import load_plugin, registered
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class LoaderRegistry:
         head = _head(path)
         loaders = self._loaders().values()
         for loader in loaders:
-            if loader.sniff(head):
+            if _sniffs(loader, head):
                 return loader
         suffix = path.suffix.lower()
         for loader in loaders:
@@ -79,15 +79,16 @@ class LoaderRegistry:
 
     def _loaders(self) -> dict[str, "Loader"]:
         if self._made is None:
-            self._made = {}
+            made: dict[str, Loader] = {}
             for name in self._names:
                 try:
-                    self._made[name] = self.make(name)
-                except PluginError as error:
+                    made[name] = self.make(name)
+                except Exception as error:
                     # One broken third-party package must not stop the others; files it would read name it.
-                    if name in self._options:
+                    if self._options.get(name):
                         raise
-                    self._broken[name] = str(error)
+                    self._broken[name] = f"the loader {name!r} does not work: {error}"
+            self._made = made
         return self._made
 
     def make(self, name: str) -> "Loader":
@@ -155,8 +156,12 @@ def first_image(path: Path | str) -> "Image.Image":
     return page.image
 
 
-def discover(paths: Iterable[Path | str]) -> Iterator[Path]:
-    """The files at and below `paths`, folders in sorted order, each file once.
+def _nothing(folder: Path) -> bool:
+    return False
+
+
+def discover(paths: Iterable[Path | str], skip: Callable[[Path], bool] = _nothing) -> Iterator[Path]:
+    """The files at and below `paths`, folders in sorted order, each file once. Folders that `skip` names are left out.
 
     Hidden files and folders inside a folder are left out. Linked folders are followed, but no folder is walked twice,
     so that loops end. What is neither file nor readable folder (a broken link, a folder without permission) is yielded
@@ -170,7 +175,7 @@ def discover(paths: Iterable[Path | str]) -> Iterator[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise DocumentError(f"{path}: does not exist")
-        for file in _walk(path, seen_folders) if path.is_dir() else (path,):
+        for file in _walk(path, seen_folders, skip) if path.is_dir() else (path,):
             key = os.path.abspath(file)  # noqa: PTH100  # no resolve(): a link keeps its own name
             if key not in seen_files:
                 seen_files.add(key)
@@ -184,9 +189,16 @@ def unreadable(paths: Iterable[Path | str]) -> Iterator[tuple[Path, DocumentErro
             yield path, found
 
 
-def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
+def _sniffs(loader: "Loader", head: bytes) -> bool:
+    try:
+        return loader.sniff(head)
+    except Exception:  # a third party's; its suffixes still count
+        return False
+
+
+def _walk(folder: Path, seen: set[str], skip: Callable[[Path], bool]) -> Iterator[Path]:
     identity = os.path.realpath(folder)
-    if identity in seen:
+    if identity in seen or skip(folder):
         return
     seen.add(identity)
     try:
@@ -199,7 +211,7 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _walk(entry, seen)
+            yield from _walk(entry, seen, skip)
         else:
             yield entry
 

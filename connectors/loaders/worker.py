@@ -22,12 +22,13 @@ Event = dict[str, Any]
 
 
 def events(registry: LoaderRegistry, request: dict[str, Any]) -> Iterator[Event]:
-    """What reading one document gives: "page" and "failure" events, then one "end" or one "error"."""
+    """What reading one document gives: "page" and "failure" events, then one "end" or one "error".
+
+    Before the first request the child says "ready" once: its imports are not a page's time.
+    """
     path, source = Path(request["path"]), request["source"]
     try:
-        loader = registry.loader_for(path)
-        yield {"event": "start", "kind": loader.kind}
-        for page in loader.pages(path, source=source, first=request["first"]):
+        for page in registry.loader_for(path).pages(path, source=source, first=request["first"]):
             if isinstance(page, PageFailure):
                 yield {"event": "failure", "number": page.number, "reason": page.reason}
             else:
@@ -62,14 +63,26 @@ def _page_event(page: Page, assets: Path) -> Event:
 def serve(requests: TextIO, answers: TextIO) -> None:
     """Answer requests until the parent closes the pipe. The first line configures the loaders."""
     registry = LoaderRegistry(json.loads(requests.readline() or "{}"))
+    answers.write(json.dumps({"event": "ready"}) + "\n")
+    answers.flush()
     for line in requests:
         for event in events(registry, json.loads(line)):
             answers.write(json.dumps(event) + "\n")
             answers.flush()
 
 
+def _die_with_parent() -> None:
+    """A child that hangs in a parser never sees its pipe close: where the kernel can, it ends the child instead."""
+    if sys.platform == "linux":
+        import ctypes
+        import signal
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def main() -> None:
     """Speak over the original standard output; whatever a library prints goes to standard error instead."""
+    _die_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:

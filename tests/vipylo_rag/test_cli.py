@@ -116,14 +116,29 @@ BAD_CALLS = {
     "wrong embedder": (["search", "x", "--index", "{index}", "--embedder", "{other}"], "was made with embedder"),
     "unknown embedder": (["search", "x", "--index", "{index}", "--embedder", "nonsense"], "nonsense does not exist"),
     "unknown mode": (["search", "x", "--index", "{index}", "--mode", "fuzzy"], "mode='fuzzy'"),
-    "unreachable server": (["info", "--index", "http://127.0.0.1:9/x"], "there is no index at"),
+    "no index of a server": (["info", "--index", "http://127.0.0.1:9/x"], "there is no index at"),
+    "unreachable server": (
+        ["ingest", "{docs}", "--index", "http://127.0.0.1:9/x", "--embedder", "{ck}"],
+        "127.0.0.1:9",
+    ),
+    "bad server URL": (["info", "--index", "http://h:abc/x"], "is no valid URL"),
+    "index below a file": (["ingest", "{docs}", "--index", "{docs}/note.md/x", "--embedder", "{ck}"], "is a file"),
+    "pages below a file": (
+        ["search", "x", "--index", "{index}", "--mode", "lexical", "--save-pages", "{docs}/note.md/x"],
+        "cannot be made",
+    ),
+    "unknown renderer": (
+        ["ingest", "{docs}", "--index", "{tmp}/new", "--renderer", "crayon"],
+        "no renderer named 'crayon'",
+    ),
+    "one of two unknown": (["delete", "{docs}/red.png", "nowhere.pdf", "--index", "{index}"], "nowhere.pdf is not in"),
     "unknown source": (["delete", "nowhere.pdf", "--index", "{index}"], "is not in this index"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_CALLS)
 def test_bad_calls_give_one_line_and_code_2_and_write_nothing(
-    built: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, case: str
+    built: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, case: str
 ) -> None:
     from tests.tiny_qwen import write_tiny_checkpoint
 
@@ -134,7 +149,8 @@ def test_bad_calls_give_one_line_and_code_2_and_write_nothing(
     other = tmp_path_factory.mktemp("other") / "checkpoint"
     if case == "wrong embedder":
         write_tiny_checkpoint(other, seed=9)
-    places = {"tmp": tmp_path, "index": built / "index", "docs": built / "docs", "other": other}
+    places = {"tmp": tmp_path, "index": built / "index", "docs": built / "docs", "other": other, "ck": tiny_checkpoint}
+    points = json.loads(run("info", "--index", built / "index", "--json").stdout)["points"]
     before = sorted(tmp_path.rglob("*"))
     done = run(*[argument.format(**places) for argument in arguments], XDG_DATA_HOME=str(tmp_path / "empty"))
     assert done.returncode == 2, done.stdout + done.stderr
@@ -142,6 +158,7 @@ def test_bad_calls_give_one_line_and_code_2_and_write_nothing(
     assert len(errors) == 1 and errors[0].startswith("error: ") and message in errors[0]
     assert done.stdout == ""
     assert sorted(tmp_path.rglob("*")) == before
+    assert json.loads(run("info", "--index", built / "index", "--json").stdout)["points"] == points
 
 
 def test_doctor_reports_every_part() -> None:

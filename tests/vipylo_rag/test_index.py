@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from connectors.errors import FilterError, StoreError
+from connectors.stores.filters import parse_filter
 from embedder import CheckpointError, ColPaLiQwenEmbedder, InputError
 from tests.tiny_qwen import write_tiny_checkpoint
 from vipylo_rag import IndexDirectoryError, MultimodalIndex
@@ -34,15 +35,24 @@ def test_an_image_finds_its_own_page(filled: MultimodalIndex, name: str, page: i
     assert best.score == pytest.approx(1.0, abs=1e-4)
 
 
-def test_hybrid_fuses_both_sides(filled: MultimodalIndex) -> None:
+def test_hybrid_is_reciprocal_rank_fusion(filled: MultimodalIndex) -> None:
+    from connectors.stores.points import RRF_K
+
     query = "labour contract số 11"
-    lexical = filled.search(query, mode="lexical", top_k=5)
-    dense = filled.search(query, mode="dense", top_k=5)
-    hybrid = filled.search(query, top_k=5)
-    assert (lexical[0].name, lexical[0].page) == ("doc1.pdf", 2)
-    assert {h.id for h in hybrid} <= {h.id for h in filled.search(query, mode="dense", top_k=50)}
-    assert [h.id for h in hybrid] != [h.id for h in dense] or [h.id for h in dense] == [h.id for h in lexical]
-    assert all(a.score >= b.score for a, b in itertools.pairwise(hybrid))
+    lexical = [h.id for h in filled.search(query, mode="lexical", top_k=50)]
+    dense = [h.id for h in filled.search(query, mode="dense", top_k=50)]
+    assert 0 < len(lexical) < len(dense) == 11 and lexical[:3] != dense[:3]
+    expected: dict[str, float] = {}
+    for ranked in (dense, lexical):
+        for rank, id_ in enumerate(ranked):
+            expected[id_] = expected.get(id_, 0.0) + 1.0 / (RRF_K + rank)
+    hybrid = filled.search(query, top_k=50)
+    assert {h.id: pytest.approx(h.score, abs=1e-5) for h in hybrid} == expected
+    assert all(first.score >= second.score for first, second in itertools.pairwise(hybrid))
+
+
+def test_a_marker_can_be_asked_for(filled: MultimodalIndex) -> None:
+    assert len(filled.search("how to use the <image> tag")) == 10
 
 
 def test_filters(filled: MultimodalIndex) -> None:
@@ -173,6 +183,74 @@ def test_a_creation_that_was_killed_is_finished(tmp_path: Path, tiny_embedder: C
     (tmp_path / "index" / "manifest.json").unlink()
     MultimodalIndex.open(tmp_path / "index", embedder=tiny_embedder).close()
     assert (tmp_path / "index" / "manifest.json").is_file()
+
+
+def test_scraps_of_a_killed_creation_are_no_obstacle(tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> None:
+    (tmp_path / "index" / ".store.a1b2").mkdir(parents=True)
+    (tmp_path / "index" / "assets").mkdir()
+    MultimodalIndex.open(tmp_path / "index", embedder=tiny_embedder).close()
+
+
+def test_a_lost_manifest_is_damage_not_a_fresh_start(filled: MultimodalIndex) -> None:
+    filled.close()
+    (filled.directory / "manifest.json").unlink()
+    with pytest.raises(IndexDirectoryError, match=r"is damaged: manifest\.json is missing"):
+        MultimodalIndex.open(filled.directory)
+
+
+def test_a_failed_creation_leaves_nothing(tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> None:
+    with pytest.raises(StoreError, match="127"):
+        MultimodalIndex.open("http://127.0.0.1:9/x", directory=tmp_path / "side", embedder=tiny_embedder)
+    assert not (tmp_path / "side").exists()
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("http://h:abc/x", "no valid URL"),
+        ("http://user:secret@h:1/x", "must not hold a password"),
+        ("http://h:1/a/b", "http://host:port/collection"),
+    ],
+)
+def test_bad_urls_are_named(location: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        MultimodalIndex.open(location)
+
+
+def test_a_directory_belongs_to_one_store(filled: MultimodalIndex) -> None:
+    filled.close()
+    with pytest.raises(IndexDirectoryError, match=r"belongs to Qdrant Edge.*not to http://127\.0\.0\.1:9/x"):
+        MultimodalIndex.open("http://127.0.0.1:9/x", directory=filled.directory)
+
+
+def test_a_store_that_lost_its_pages_is_named(filled: MultimodalIndex) -> None:
+    filled.store.delete(where=parse_filter({"page": {"gte": 0}}))
+    filled.close()
+    with pytest.raises(IndexDirectoryError, match="has lost all pages"):
+        MultimodalIndex.open(filled.directory)
+
+
+def test_a_folder_called_starter_is_not_the_starter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "starter").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with MultimodalIndex.open("index") as index:
+        assert index.manifest.embedder.name == "starter"
+    MultimodalIndex.open("index").close()
+
+
+def test_a_relative_checkpoint_is_remembered_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny_checkpoint(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    with MultimodalIndex.open("index", embedder="mine") as index:
+        assert index.manifest.embedder.name == str(tmp_path / "mine")
+
+
+def test_other_options_are_refused_with_a_way_out(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    narrow = ColPaLiQwenEmbedder.from_pretrained(tiny_checkpoint, max_pixels=56 * 56)
+    MultimodalIndex.open(tmp_path / "index", embedder=narrow).close()
+    with pytest.raises(IndexDirectoryError, match="pass the embedder with those it was made with"):
+        MultimodalIndex.open(tmp_path / "index", embedder=str(tiny_checkpoint))
+    MultimodalIndex.open(tmp_path / "index", embedder=narrow).close()
 
 
 def test_a_second_process_is_refused(filled: MultimodalIndex) -> None:

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from connectors.errors import DocumentError
+from connectors.loaders.pool import Document, PageRead, ReaderPool
 from connectors.page import page_id
 from tests.vipylo_rag.conftest import write_pdf, write_picture
-from vipylo_rag import MultimodalIndex
+from vipylo_rag import IndexDirectoryError, MultimodalIndex
+from vipylo_rag.ingest import source_name
 
 
 def snapshot(index: MultimodalIndex) -> dict[str, tuple[dict[str, Any], Any]]:
@@ -168,6 +171,161 @@ def test_a_killed_run_resumes_to_the_same_index(
         assert {r.source: r.state for r in resumed.sources()} == {r.source: r.state for r in index.sources()}
         assert resumed.ledger.counts() == index.ledger.counts()
         assert resumed.ledger.assets() == index.ledger.assets()
+
+
+def test_an_index_never_indexes_itself(tmp_path: Path, tiny_embedder) -> None:
+    """The default index directory lies in the current folder, and so may the documents."""
+    write_picture(tmp_path / "red.png", "red")
+    for _ in range(3):
+        with MultimodalIndex.open(tmp_path / "vipylo-index", embedder=tiny_embedder) as index:
+            report = index.ingest(tmp_path)
+            assert (report.found, report.failed, index.store.count()) == (1, 0, 1)
+
+
+def test_a_file_that_shrinks_after_a_kill_leaves_no_orphans(index: MultimodalIndex, tmp_path: Path) -> None:
+    """Pages that a killed run stored, but that the ledger never saw, go when the source is read again."""
+    path = write_pdf(tmp_path / "a.pdf", [f"trang {n}" for n in range(4)])
+    index.ingest(path)
+    source = source_name(path)
+    index.ledger.delete_pages(source, range(1, 5))  # as if killed between store and ledger
+    index.ledger.put_source(source, "", "pending")
+    write_pdf(path, ["chỉ một trang"])
+    index.ingest(path)
+    assert [p.payload["text"] for p in index.pages()] == ["chỉ một trang"]
+    index.ledger.delete_pages(source, [1])
+    index.ledger.put_source(source, "", "pending")
+    assert index.delete(path) == 1
+    assert index.store.count() == 0
+
+
+def test_prune_spares_what_lies_below_a_folder_it_cannot_list(index, documents: Path, monkeypatch) -> None:
+    index.ingest(documents)
+    real = Path.iterdir
+
+    def locked(self: Path) -> Any:
+        if self.name == "sub":
+            raise PermissionError(13, "Permission denied")
+        return real(self)
+
+    monkeypatch.setattr(Path, "iterdir", locked)
+    report = index.ingest(documents, prune=True)
+    assert report.removed == 0
+    assert len(index.pages({"name": "red.png"})) == 1
+
+
+def test_page_images_go_with_their_pages(index: MultimodalIndex, documents: Path) -> None:
+    index.ingest(documents)
+    write_pdf(documents / "doc0.pdf", ["khác hẳn"])
+    index.ingest(documents)
+    index.delete(documents / "sub" / "red.png")
+    stored = {file.relative_to(index.assets).as_posix() for file in index.assets.rglob("*") if file.is_file()}
+    assert stored == index.ledger.assets() == {p.payload["asset"] for p in index.pages() if "asset" in p.payload}
+
+
+def test_a_damaged_stored_image_is_made_anew(index: MultimodalIndex, documents: Path) -> None:
+    path = documents / "sub" / "red.png"
+    index.ingest(path)
+    asset = index.assets / index.pages()[0].payload["asset"]
+    index.delete(path)
+    asset.parent.mkdir(exist_ok=True)
+    asset.write_bytes(b"")  # as a power cut may leave it
+    report = index.ingest(path)
+    assert "stored image was damaged" in report.failures[0].reason
+    assert index.ingest(path).pages_embedded == 1
+
+
+def test_a_page_that_failed_is_tried_again(index: MultimodalIndex, documents: Path, monkeypatch) -> None:
+    path = documents / "doc0.pdf"
+    kind = type(index.embedder)
+    real = kind.encode_rows
+
+    def second_fails(self: Any, samples: Any, **options: Any) -> Any:
+        rows = real(self, samples, **options)
+        rows.errors[1] = ValueError("bad luck")
+        return rows
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "encode_rows", second_fails)
+        report = index.ingest(path)
+    assert [(f.page, f.reason) for f in report.failures] == [(2, "bad luck")]
+    again = index.ingest(path)
+    assert (again.pages_embedded, again.pages_unchanged, again.failures) == (1, 2, [])
+    assert list(index.ledger.failed_pages()) == []
+
+
+def test_one_name_that_is_no_unicode_costs_one_file(index: MultimodalIndex, documents: Path) -> None:
+    (documents / os.fsdecode(b"caf\xe9.md")).write_text("x")
+    report = index.ingest(documents)
+    assert report.indexed == 5
+    assert any("no valid Unicode: rename the file" in failure.reason for failure in report.failures)
+
+
+def test_a_file_reached_by_two_paths_is_one_source(index: MultimodalIndex, documents: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(documents)
+    report = index.ingest([tmp_path / "link", documents / "note.md"])
+    assert (report.found, report.indexed) == (7, 5)
+
+
+def test_a_second_writer_is_refused(index: MultimodalIndex, documents: Path) -> None:
+    with (
+        FileLock(index.directory / "writer.lock"),
+        pytest.raises(IndexDirectoryError, match="being written by another process"),
+    ):
+        index.ingest(documents)
+
+
+CRASHING_LOADER = """
+import os
+from llama_index.core.readers.base import BaseReader
+from llama_index.core.schema import Document
+
+class Crashing(BaseReader):
+    suffixes = (".crash",)
+
+    def load_data(self, file, extra_info=None):
+        os._exit(3)
+
+class Greedy(BaseReader):
+    suffixes = (".greedy",)
+
+    def load_data(self, file, extra_info=None):
+        return [Document(text="hello", metadata={"asset": "../../etc/passwd", "source": "elsewhere", "mood": "good"})]
+
+class Broken(BaseReader):
+    suffixes = (".broken",)
+
+    def __init__(self):
+        raise ImportError("pip install something")
+"""
+
+
+def test_bad_third_parties_cost_only_their_own_files(index, tmp_path: Path, install_plugin, monkeypatch) -> None:
+    points = {"crash": "badparts:Crashing", "greedy": "badparts:Greedy", "broken": "badparts:Broken"}
+    site = install_plugin("badparts", CRASHING_LOADER, {"vipylo_rag.loaders": points})
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name in ("a.crash", "b.greedy", "c.broken", "d.md"):
+        (folder / name).write_text("words")
+    report = index.ingest(folder)
+    assert {Path(f.source).name: (f.page, f.reason[:40]) for f in report.failures} == {
+        "a.crash": (None, "the reader process crashed"),
+        "c.broken": (None, "no loader for '.broken' files; installed"),
+    }
+    pages = {p.payload["name"]: p.payload for p in index.pages()}
+    assert set(pages) == {"b.greedy", "d.md"}
+    assert "asset" not in pages["b.greedy"] and pages["b.greedy"]["mood"] == "good"
+
+
+def test_stopping_early_does_not_wait_for_a_hang(tmp_path: Path, install_plugin, monkeypatch) -> None:
+    site = install_plugin("hanging", HANGING_LOADER, {"vipylo_rag.loaders": {"hang": "hanging:HangingLoader"}})
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
+    (tmp_path / "a.hang").write_text("x")
+    events = ReaderPool(tmp_path, page_seconds=300).read([Document(tmp_path / "a.hang", "a.hang")])
+    assert isinstance(next(events), PageRead)
+    begun = time.monotonic()
+    events.close()
+    assert time.monotonic() - begun < 5
 
 
 HANGING_LOADER = """

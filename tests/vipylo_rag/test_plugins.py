@@ -31,7 +31,7 @@ class WordHashEmbedder:
     """Words hashed to 64 dimensions: no model, but a real embedder by the protocol."""
 
     def __init__(self, name):
-        self.name, self.dim, self.max_tokens, self.fingerprint = f"words:{name}", 64, 10_000, f"words-{name}"
+        self.name, self.dim, self.max_tokens, self.fingerprint = name, 64, 10_000, f"words-{name}"
 
     @classmethod
     def from_pretrained(cls, name, **options):

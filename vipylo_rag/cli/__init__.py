@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import sys
 
 import typer
@@ -44,3 +45,6 @@ def main() -> None:
     except BrokenPipeError:  # such as `vipylo search ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except (OSError, sqlite3.Error) as error:  # a full disk, a folder without permission: the system names it
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

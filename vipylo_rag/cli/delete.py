@@ -14,4 +14,6 @@ def delete(
     """Remove documents from an index. The files themselves are not touched."""
     with open_index(index) as opened:
         for source in sources:
+            opened.find_source(source)  # all of them are there, or nothing is removed
+        for source in sources:
             print(f"{source}: {opened.delete(source)} pages removed")

@@ -12,13 +12,10 @@ from vipylo_rag.cli.options import JsonOption
 
 PACKAGES = ("vipylo-rag", "torch", "transformers", "llama-index-core", "qdrant-edge-py", "qdrant-client", "pymupdf",
             "pypdfium2", "pydicom", "pillow")  # fmt: skip
+# Optional packages that something here uses today.
 EXTRAS = {
-    "flash-attn": ("gpu", "faster attention on a GPU"),
-    "fastapi": ("server", "the HTTP server"),
-    "peft": ("train", "LoRA training"),
-    "sentence-transformers": ("bench", "other embedding models and parity checks"),
-    "langchain-core": ("langchain", "LangChain adapters"),
-    "ray": ("ray", "ingest on many machines"),
+    "flash-attn": ("gpu", "faster attention on a GPU (attn_implementation='flash_attention_2')"),
+    "sentence-transformers": ("bench", "the parity test of checkpoints"),
 }
 
 

@@ -35,11 +35,11 @@ def _print(facts: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    embedder, store = facts["embedder"], facts["store"]
+    embedder = facts["embedder"]
     rows = {
         "index": facts["directory"],
         "embedder": f"{embedder['name']} ({embedder['dim']}-d, {embedder['fingerprint'][:12]})",
-        "store": f"{store['url']}/{store['collection']}" if "url" in store else "Qdrant Edge, in the index directory",
+        "store": facts["store"],
         "documents": f"{facts['sources done']} indexed, {facts['sources failed']} failed, "
         f"{facts['sources pending']} not finished",
         "pages": f"{facts['points']} searchable, {facts['pages failed']} failed",

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vipylo_rag.cli.options import DEFAULT_INDEX, DeviceOption, EmbedderOption, IndexOption, JsonOption, open_index
+from vipylo_rag.cli.options import (
+    DEFAULT_INDEX,
+    DeviceOption,
+    EmbedderOption,
+    IndexOption,
+    JsonOption,
+    asked_embedder,
+    open_index,
+)
 
 if TYPE_CHECKING:
     from vipylo_rag.ingest import IngestReport, Progress
@@ -39,7 +47,7 @@ def ingest(
     loader_options = {"pdf": given(password=password or None, renderer=renderer)}
     total = len(find_files(paths))
     check_loader_options(loader_options)
-    with open_index(index, embedder, device, create=True) as opened:
+    with open_index(index, asked_embedder(embedder), device, create=True) as opened:
         from rich.console import Console
 
         console = Console(stderr=True)

@@ -1,12 +1,10 @@
 """Options that several commands share, and how a command opens its index."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from embedder.protocol import Embedder
     from vipylo_rag.index import MultimodalIndex
 
 IndexOption = Annotated[
@@ -32,20 +30,15 @@ def open_index(
     settings = Settings()
     return MultimodalIndex.open(
         location,
-        embedder=chosen_embedder(embedder or settings.embedder, device or settings.device, location),
+        embedder=embedder,
+        device=device or settings.device,
         create=create,
         api_key=settings.qdrant_api_key,
     )
 
 
-def chosen_embedder(name: str | None, device: str | None, location: str) -> "Embedder | str | None":
-    """What to open the index with: loaded here only when a device was asked for."""
-    if device is None:
-        return name
-    from embedder.load import load_embedder
-    from vipylo_rag.manifest import Manifest
+def asked_embedder(option: str | None) -> str | None:
+    """The embedder that the option or the environment names."""
+    from vipylo_rag.settings import Settings
 
-    if name is None:
-        local = Path(location)
-        name = Manifest.read(local).embedder.name if (local / "manifest.json").is_file() else "starter"
-    return load_embedder(name, device=device)
+    return option or Settings().embedder

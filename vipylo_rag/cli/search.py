@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vipylo_rag.cli.options import DEFAULT_INDEX, DeviceOption, EmbedderOption, IndexOption, JsonOption, open_index
+from vipylo_rag.cli.options import (
+    DEFAULT_INDEX,
+    DeviceOption,
+    EmbedderOption,
+    IndexOption,
+    JsonOption,
+    asked_embedder,
+    open_index,
+)
 
 if TYPE_CHECKING:
     from connectors.stores.filters import Filter
@@ -33,7 +41,7 @@ def search(
     """Search by text, by image, or by both together as one query."""
     from connectors.stores.filters import parse_filter_text
 
-    with open_index(index, embedder, device) as opened:
+    with open_index(index, asked_embedder(embedder), device) as opened:
         filter_: Filter | None = parse_filter_text(where or [], opened.fields)
         chosen: SearchMode = mode  # type: ignore[assignment]  # search names the modes there are
         hits = opened.search(text, list(image or []), top_k=top_k, where=filter_, mode=chosen)
@@ -46,9 +54,10 @@ def save(hits: "list[Hit]", folder: Path) -> None:
     """Copy the hits' page images to a folder, numbered by rank."""
     from embedder.errors import InputError
 
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--save-pages {folder}: exists and is not a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--save-pages {folder}: cannot be made: {error.strerror}") from error
     for rank, hit in enumerate(hits, start=1):
         if hit.image_path is not None:
             target = folder / f"{rank:02d}-{Path(hit.name).stem}-p{hit.page}{hit.image_path.suffix}"
