@@ -48,24 +48,18 @@ def mixed_info_nce(
     documents: Sequence[str],
     temperature: float,
     with_text: int | None = None,
-    memory: Tensor | None = None,
 ) -> dict[tuple[str, str], Tensor]:
     """InfoNCE over kinds of view of the same B things: for each route (query kind, document kind), one loss.
 
     Row i's positive is thing i in the route's document kind. Its negatives are all other things in **every** document
     kind, so that an image cannot win or lose merely by being an image. Thing i in other kinds is left out.
     Things from row `with_text` on have no text: they take part only in routes between images, and as images.
-    `memory` [M, D] are vectors of earlier batches: negatives for every query.
     """
     pool = torch.cat([views[kind] for kind in documents])
     size = len(next(iter(views.values())))
     own = torch.eye(size, dtype=torch.bool).repeat(1, len(documents))
     textual = torch.arange(size) < (size if with_text is None else with_text)
     visible = torch.cat([textual if kind not in IMAGE_KINDS else torch.ones_like(textual) for kind in documents])
-    if memory is not None:
-        pool = torch.cat([pool, memory])
-        visible = torch.cat([visible, torch.ones(len(memory), dtype=torch.bool)])
-        own = torch.cat([own, torch.zeros((size, len(memory)), dtype=torch.bool)], dim=1)
     losses: dict[tuple[str, str], Tensor] = {}
     for query, document in routes:
         scores = views[query] @ pool.T / temperature

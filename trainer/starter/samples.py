@@ -24,6 +24,8 @@ from trainer.starter.render import CELL, Crop, Fonts, Page, cut, draw, lay_out
 BLANK, UNKNOWN = 0, 1
 _WORD = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]|[^\s\u2e80-\u9fff\uff00-\uffef]+")
 _LANGUAGE_SHARES = {"vi": 0.45, "en": 0.28, "zh": 0.27}
+_PAGE_SHARES = {"vi": 0.48, "en": 0.34, "zh": 0.18}  # thousands of Chinese characters are out of reach anyway
+_EASY_SHARES = {"vi": 0.55, "en": 0.45}
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class CropBatch:
     """Crops with characters (flat cell, index in the character set) and tokens (flat cell, token id).
 
     `second`, if there, shows the same things at another scale (perhaps in another size) and worse; `whole` is all text
-    of a crop, `span` a part of it. The last `pictures` rows are pictures without text. `views`: the stage matches them.
+    of a crop, `span` a part of it. The last `pictures` rows are pictures without text. `views`, `frozen`: see Stage.
     """
 
     pixels: Tensor
@@ -59,6 +61,7 @@ class CropBatch:
     span: Texts
     pictures: int
     views: bool
+    frozen: bool
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Stage:
     pairs: int  # short pairs per batch; long ones: a third
     second: tuple[int, int] | None = None  # height, width of the second view, in every third batch
     whole_pages: bool = False  # a crop is a whole A4 page
+    frozen: bool = False  # the vision tower only looks: on whole pages its backward pass costs four times the rest
+    pairs_every: int = 1  # text pairs come in one of so many batches: reading is what takes long at first
 
 
 class CharacterSet:
@@ -144,23 +149,28 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
         for pair in corpus.pairs:
             self.pairs.setdefault((pair.kind, pair.query_language, pair.positive_language), []).append(pair)
 
-    def __iter__(self) -> Iterator[tuple[CropBatch, PairBatch]]:
+    def __iter__(self) -> Iterator[tuple[CropBatch, PairBatch | None]]:
         index = self.first
         while True:
             yield self.batch(index, self.progress.value)
             index += self.stride
 
-    def batch(self, index: int, progress: float) -> tuple[CropBatch, PairBatch]:
+    def batch(self, index: int, progress: float) -> tuple[CropBatch, PairBatch | None]:
         """Batch number `index`, of the stage that `progress` lies in."""
         stage = next(stage for until, stage in self.plan if progress < until or until == self.plan[-1][0])
-        rng = random.Random(f"{self.seed}-{index}")
+        rng = self.chance(index)
         # Index // stride: in a team, all members take a second view at the same step, so that none waits.
         second = stage.second if (index // self.stride) % 3 == 0 else None
-        return self.crop_batch(replace(stage, second=second), rng), self.pair_batch(stage, rng)
+        crops = self.crop_batch(replace(stage, second=second), rng)
+        return crops, None if (index // self.stride) % stage.pairs_every else self.pair_batch(stage, rng)
+
+    def chance(self, index: int) -> random.Random:
+        """The random numbers of batch `index`."""
+        return random.Random(f"{self.seed}-{index}")
 
     def page(self, rng: random.Random, easy: bool = False, only_a4: bool = False) -> Page:
         """A fresh page from a random place of a random document."""
-        shares = {"vi": 0.5, "en": 0.4, "zh": 0.1} if easy else _LANGUAGE_SHARES
+        shares = _EASY_SHARES if easy else _PAGE_SHARES
         language = rng.choices(list(shares), list(shares.values()))[0]
         sources = self._sources[language]
         # By the square root of its size: a small source is seen more often than its share.
@@ -265,10 +275,11 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
             second=torch.from_numpy(np.stack(second)) if second else None,
             characters=torch.from_numpy(np.concatenate(characters)),
             tokens=torch.from_numpy(np.concatenate(tokens)),
-            whole=self.texts(whole, 320),
+            whole=self.texts(whole, 400),
             span=self.texts([_prefixed(span, "ocr", rng) for span in spans], 64),
             pictures=pictures,
             views=stage.views,
+            frozen=stage.frozen,
         )
 
     def _second_view(

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch import multiprocessing as mp
 
+_PATIENCE = 180  # seconds that a member waits for the others; longer means that one was killed
+
 
 class Team:
     """`size` processes with one gradient; `done` is the leader's (rank 0's) progress, 0..1."""
@@ -53,10 +55,10 @@ class Team:
             offset += p.numel()
         if self.rank == 0:
             self.done.value = done
-        self._barrier.wait(timeout=600)
+        self._barrier.wait(timeout=_PATIENCE)
         mean = self._gradients.mean(dim=0)
         agreed = self.done.value
-        self._barrier.wait(timeout=600)
+        self._barrier.wait(timeout=_PATIENCE)
         offset = 0
         for p in parameters:
             p.grad = mean[offset : offset + p.numel()].view_as(p)

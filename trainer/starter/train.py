@@ -4,7 +4,6 @@ State (weights, optimizer, elapsed time, step) is saved every few minutes in the
 """
 
 import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from trainer.starter.calibrate import closed_form, collect
 from trainer.starter.corpus import Corpus, balanced_texts, read_corpus
 from trainer.starter.losses import bag_cross_entropy, bag_recall, info_nce, mixed_info_nce
 from trainer.starter.model import Shape, Starter, build_model
@@ -27,11 +27,11 @@ from trainer.starter.tokenizer import train_tokenizer
 
 # (share of the time at which the stage ends, stage). Characters first, small crops, few fonts and large letters.
 PLAN: tuple[tuple[float, Stage], ...] = (
-    (0.07, Stage("easy", 24, (224, 224), 8, (17, 23), True, False, 48)),
-    (0.33, Stage("characters", 24, (224, 224), 8, (12, 22), False, False, 48)),
-    (0.62, Stage("views", 24, (224, 224), 4, (11, 22), False, True, 64, (224, 224))),
-    (0.80, Stage("large", 12, (448, 364), 2, (11, 18), False, True, 64, (448, 364))),
-    (1.00, Stage("pages", 6, (1036, 728), 1, (11, 16), False, True, 64, (840, 588), True)),
+    (0.27, Stage("easy", 12, (224, 224), 6, (16, 22), True, False, 48, pairs_every=4)),
+    (0.54, Stage("characters", 12, (224, 224), 6, (12, 22), False, False, 48, pairs_every=4)),
+    (0.74, Stage("views", 24, (224, 224), 4, (11, 20), False, True, 64, (224, 224), frozen=True)),
+    (0.84, Stage("strips", 10, (504, 728), 2, (11, 17), False, True, 64, (504, 728), frozen=True)),
+    (1.00, Stage("pages", 7, (1036, 728), 1, (11, 16), False, True, 64, (840, 588), True, True)),
 )
 # (query, document). "joint" is an image with all its text, "asked" the second image with a span.
 ROUTES: tuple[tuple[str, str], ...] = (
@@ -48,18 +48,17 @@ class Settings:
     """Everything a run depends on beside its texts."""
 
     minutes: float = 70.0
-    peak_rate: float = 1.2e-3
+    peak_rate: float = 1e-3
     weight_decay: float = 0.01
-    warmup_steps: int = 150
+    warmup_steps: int = 60
     temperature: float = 0.05
-    memory: int = 400  # vectors of earlier batches that serve as negatives too
-    tokens_from: float = 0.08  # share of the time from which tokens of cells are predicted too
+    tokens_from: float = 0.35  # share of the time from which tokens of cells are predicted too
     average: float = 0.998  # of the weights kept for the result (moving average)
     vocabulary: int = 16000
     characters: int = 4200
     seed: int = 1
-    save_every: float = 240.0  # seconds
-    log_every: int = 20
+    save_every: float = 180.0  # seconds
+    log_every: int = 50
     shape: Shape = field(default_factory=Shape)
     plan: tuple[tuple[float, Stage], ...] = PLAN
 
@@ -90,7 +89,6 @@ class Run:
             _parameter_groups(self.starter, settings.weight_decay), lr=settings.peak_rate, betas=(0.9, 0.98)
         )
         self.progress = Progress()
-        self._memory: Tensor | None = None  # recent vectors, more negatives
         if (folder / "state.json").exists():
             self._restore()
 
@@ -124,7 +122,7 @@ class Run:
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             done = team.average(self.starter, self.progress.elapsed / total)
-            norm = torch.nn.utils.clip_grad_norm_(self.starter.parameters(), 1.0)
+            norm = self._clip()
             if torch.isfinite(norm):
                 self.optimizer.step()
                 if team.rank == 0:
@@ -143,24 +141,27 @@ class Run:
             self.save()
 
     def loss(
-        self, crops: CropBatch, pairs: PairBatch, done: float, watch: bool = False
+        self, crops: CropBatch, pairs: PairBatch | None, done: float, watch: bool = False
     ) -> tuple[Tensor, dict[str, float]]:
         """Sum of the stage's losses for one batch, and its parts for the log."""
         parts: dict[str, Tensor] = {}
         seen: dict[str, float] = {}
         starter = self.starter
-        weights = {"text": 1.0, "characters": 0.5 if crops.views else 1.0, "tokens": 0.5, "views": 2.0}
+        weights = {"text": 1.0, "characters": 0.5 if crops.views else 1.0, "tokens": 1.0, "views": 2.0}
         with torch.autocast("cpu", torch.bfloat16):
-            queries = starter.embed(pairs.queries.ids, pairs.queries.lengths)
-            positives = starter.embed(pairs.positives.ids, pairs.positives.lengths)
-            parts["text"] = info_nce(queries, positives, self.settings.temperature, pairs.groups)
-            cells = starter.look(crops.pixels)
+            if pairs is not None:
+                queries = starter.embed(pairs.queries.ids, pairs.queries.lengths)
+                positives = starter.embed(pairs.positives.ids, pairs.positives.lengths)
+                parts["text"] = info_nce(queries, positives, self.settings.temperature, pairs.groups)
+            with torch.set_grad_enabled(not crops.frozen):
+                cells = starter.look(crops.pixels)
             flat = cells.flatten(0, 1)
             scores = starter.character_scores(flat)
-            parts["characters"] = bag_cross_entropy(scores, crops.characters)
             if watch:
                 seen["recall"] = bag_recall(scores.detach().float(), _visible(crops.characters))
-            if done >= self.settings.tokens_from and len(crops.tokens):
+            if not crops.frozen:
+                parts["characters"] = bag_cross_entropy(scores, crops.characters)
+            if done >= self.settings.tokens_from and len(crops.tokens) and not crops.frozen:
                 parts["tokens"], recall = self._token_loss(flat, crops.tokens, watch)
                 if recall is not None:
                     seen["token_recall"] = recall
@@ -185,6 +186,17 @@ class Run:
             ("state.new", "state.json"),
         ):
             (self.folder / name).replace(self.folder / final)
+
+    def calibrated(self, seconds: float) -> Starter:
+        """The averaged network with its projection refitted in closed form, on states collected for `seconds`."""
+        starter, (_, stage) = self.averaged(), self.settings.plan[-1]
+        batches = Batches(
+            self.corpus, self.tokenizer, self.characters, self.fonts, self.settings.plan,
+            Team(1, 0).done, self.settings.seed,
+        )  # fmt: skip
+        with torch.no_grad():
+            starter.projection.weight.copy_(closed_form(collect(starter, batches, stage, seconds)))
+        return starter
 
     def averaged(self) -> Starter:
         """A copy of the network with the moving average of its weights."""
@@ -231,23 +243,28 @@ class Run:
         }
         routes = ROUTES
         if crops.second is not None:
-            again, grid = starter.look(crops.second), _grid(crops.second)
+            grid = _grid(crops.second)
+            with torch.set_grad_enabled(not crops.frozen):
+                again = starter.look(crops.second)
             views["second"] = starter.embed(start, nothing, again, grid)
             views["asked"] = starter.embed(span.ids, span.lengths, again, grid)
             routes = ROUTES + SECOND_ROUTES
         documents = [kind for kind in views if kind != "asked"]
-        losses = mixed_info_nce(
-            views, routes, documents, self.settings.temperature, len(cells) - crops.pictures, self._memory
-        )
-        fresh = torch.cat([views[kind].detach() for kind in documents])
-        kept = fresh if self._memory is None else torch.cat([fresh, self._memory])
-        self._memory = kept[: self.settings.memory]
-        return losses
+        return mixed_info_nce(views, routes, documents, self.settings.temperature, len(cells) - crops.pictures)
 
     def _rate(self, done: float) -> float:
-        """Warm-up, then half a cosine down to 3 %."""
+        """Warm-up, level for a third of the time, then a line down to 5 %: whole pages still need steps that count."""
         warm = min(1.0, (self.progress.step + 1) / self.settings.warmup_steps)
-        return warm * (0.03 + 0.97 * (1 + math.cos(math.pi * min(1.0, done))) / 2)
+        return warm * (1 - 0.95 * min(1.0, max(0.0, (done - 0.3) / 0.7)))
+
+    def _clip(self) -> Tensor:
+        """Clip the vision tower apart from the rest: text gradients, large at first, must not shrink its steps."""
+        visual = list(self.starter.model.visual.parameters())
+        mine = {id(p) for p in visual}
+        rest = [p for p in self.starter.parameters() if id(p) not in mine]
+        norms = [torch.nn.utils.clip_grad_norm_(part, 1.0) for part in (visual, rest)]
+        total: Tensor = torch.stack(norms).norm()
+        return total
 
     def _move_average(self) -> None:
         # Early weights must not linger: the window grows with the run.
