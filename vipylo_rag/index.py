@@ -129,7 +129,8 @@ class MultimodalIndex:
 
     @classmethod
     def _create(cls, place: Location, embedder: Embedder | str | None, device: str | None, api_key: str | None) -> Self:
-        folder, fresh = place.directory, not place.directory.exists()
+        folder = place.directory
+        made = next((path for path in [*reversed(folder.parents), folder] if not path.exists()), None)
         loaded = _loaded(embedder or "starter", device)
         record = EmbedderRecord(
             name=_lasting_name(embedder if isinstance(embedder, str) else loaded.name),
@@ -148,8 +149,8 @@ class MultimodalIndex:
                 )
             manifest.write(folder)  # last: a directory with a manifest is complete
         except BaseException:
-            if fresh:
-                shutil.rmtree(folder, ignore_errors=True)
+            if made is not None:
+                shutil.rmtree(made, ignore_errors=True)
             raise
         return index
 

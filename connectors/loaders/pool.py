@@ -165,8 +165,11 @@ class ReaderPool:
             deaths += 1
             silent += answer["seconds"]
             lost.append(PageLost(document.source, first, answer["reason"]))
+            if not any_page and deaths > 1:
+                yield DocumentEnd(document.source, answer["reason"])
+                return
             if deaths >= _MOST_DEATHS or silent >= _MOST_SILENT_SECONDS:
-                yield from lost if any_page else []
+                yield from lost
                 yield DocumentEnd(document.source, f"given up at page {first}: {answer['reason']}")
                 return
             first += 1

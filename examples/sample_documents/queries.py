@@ -36,7 +36,7 @@ QUERIES: tuple[DemoQuery, ...] = (
     ),
     DemoQuery(
         "vi-noodles",
-        "bún cá lóc và lẩu mắm miền Tây giá bao nhiêu?",
+        "bún cá lóc, lẩu mắm miền Tây: giá bao nhiêu?",
         None,
         (("thuc-don-sen-ho.pdf", 3),),
     ),
@@ -76,7 +76,7 @@ QUERIES: tuple[DemoQuery, ...] = (
         None,
         (("tea-plan-2026-zh.pdf", 6),),
     ),
-    DemoQuery("image-invoice", None, "invoice-photo.jpg", (("hoa-don-in-an.jpg", 1),)),
+    DemoQuery("image-invoice", None, "invoice-copy.jpg", (("hoa-don-in-an.jpg", 1),)),
     DemoQuery("image-roof", None, "roof-letter.jpg", (("ho-so-thu-vien.tif", 3),)),
     DemoQuery("image-poster", None, "poster-on-wall.jpg", (("safety-poster-zh.png", 1),)),
     DemoQuery("image-ct", None, "ct-other-window.png", (("ct-small.dcm", 1),)),

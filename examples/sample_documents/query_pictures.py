@@ -13,7 +13,7 @@ Crop = tuple[float, float, float, float]
 
 def write_query_pictures(documents: Path, folder: Path) -> None:
     """Writes every picture that `queries.QUERIES` names into `folder`, from the documents already built."""
-    _photo(_first_frame(documents / "hoa-don-in-an.jpg"), 1, (0.08, 0.05, 0.93, 0.95), folder / "invoice-photo.jpg")
+    _crop(_first_frame(documents / "hoa-don-in-an.jpg"), (0.03, 0.02, 0.97, 0.97), 800, folder / "invoice-copy.jpg")
     with Image.open(documents / "ho-so-thu-vien.tif") as letters:
         letters.seek(2)
         _crop(letters.convert("RGB"), (0.02, 0.02, 0.98, 0.80), 760, folder / "roof-letter.jpg")
