@@ -138,14 +138,14 @@ import vipylo_rag.ingest as module
 module.BATCH_PAGES = 2
 stop, where = int(sys.argv[4]), sys.argv[5]
 calls = 0
-def die(self, *args, original=getattr(*({"store": (module.Ingest, "_sample"), "ledger": (module.Ledger, "put_pages"),
+def die(self, *args, original=getattr(*({"store": (module.Ingest, "_store_pages"), "ledger": (module.Ledger, "put_pages"),
         "close": (module.Ledger, "delete_pages")}[where]))):
     global calls
     calls += 1
     if calls > stop:
         os.kill(os.getpid(), signal.SIGKILL)
     return original(self, *args)
-owner, name = {"store": (module.Ingest, "_sample"), "ledger": (module.Ledger, "put_pages"),
+owner, name = {"store": (module.Ingest, "_store_pages"), "ledger": (module.Ledger, "put_pages"),
                "close": (module.Ledger, "delete_pages")}[where]
 setattr(owner, name, die)
 with MultimodalIndex.open(sys.argv[1], embedder=sys.argv[2]) as index:
