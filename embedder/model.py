@@ -94,7 +94,7 @@ class ColPaLiQwenEmbedder(nn.Module):
         Raises:
             CheckpointError: no such checkpoint, or one that does not fit; the text says what to do.
         """
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        place = _usable_device(device)
         parts: Checkpoint = load_checkpoint(
             resolve(name_or_path),
             dtype=dtype or (torch.bfloat16 if place.type == "cuda" else torch.float32),
@@ -318,6 +318,16 @@ class ColPaLiQwenEmbedder(nn.Module):
                 if rows is not None:
                     ahead = pool.submit(prepare, rows)
                 yield ready
+
+
+def _usable_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, or a GPU where there is one; tried with one number, as torch fails late and at length."""
+    try:
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return place
 
 
 def _with_task(sample: Sample, task: Task | None, row: int) -> Sample:

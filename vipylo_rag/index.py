@@ -298,14 +298,19 @@ class MultimodalIndex:
         return deleted
 
     def find_source(self, source: str | Path) -> str:
-        """The name under which the index knows a document, from that name or from its path.
+        """The name under which the index knows a document, from that name, its path, or its unique file name.
 
         Raises:
-            InputError: no such source in this index.
+            InputError: no such source in this index, or several of that file name.
         """
         for name in (str(source), source_name(Path(source))):
             if self.ledger.source(name):
                 return name
+        alike = [row.source for row in self.ledger.sources() if Path(row.source).name == str(source)]
+        if len(alike) == 1:
+            return alike[0]
+        if alike:
+            raise InputError(f"{source} is the name of {len(alike)} documents: give one whole, as {alike[0]}")
         raise InputError(f"{source} is not in this index")
 
     def sources(self) -> list[SourceRow]:

@@ -240,7 +240,10 @@ class Ingest:
         source = self._open.pop(end.source)
         failed = end.error or ("no page of it can be read" if source.lost and not source.stored else None)
         if failed:
-            self._fail_source(end.source, source.sha256, failed)
+            older = any(page.state == "done" for page in source.known.values())
+            self._fail_source(
+                end.source, source.sha256, failed + (" (its earlier pages stay searchable)" if older else "")
+            )
             return
         # By filter, not by the ledger's ids: a run that was killed may have stored pages that the ledger never saw.
         kept = Not(AnyOf("page", tuple(sorted(source.stored))))

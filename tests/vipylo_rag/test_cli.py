@@ -94,7 +94,7 @@ def test_ingest_again_and_strict(built: Path) -> None:
 def test_delete(built: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     index = tmp_path / "index"
     run("ingest", built / "docs", "--index", index, "--embedder", tiny_checkpoint)
-    assert run("delete", built / "docs" / "red.png", "--index", index).stdout.strip().endswith("1 pages removed")
+    assert run("delete", "red.png", "--index", index).stdout.strip().endswith("1 pages removed")
     assert json.loads(run("info", "--index", index, "--json").stdout)["points"] == 2
 
 
@@ -121,6 +121,7 @@ BAD_CALLS = {
         ["ingest", "{docs}", "--index", "http://127.0.0.1:9/x", "--embedder", "{ck}"],
         "127.0.0.1:9",
     ),
+    "unusable device": (["search", "x", "--index", "{index}", "--device", "gpu"], "device 'gpu' cannot be used"),
     "bad server URL": (["info", "--index", "http://h:abc/x"], "is no valid URL"),
     "index below a file": (["ingest", "{docs}", "--index", "{docs}/note.md/x", "--embedder", "{ck}"], "is a file"),
     "pages below a file": (

@@ -75,6 +75,7 @@ def test_a_broken_new_version_keeps_the_old_pages(index: MultimodalIndex, docume
     (documents / "doc0.pdf").write_bytes(b"%PDF-1.4 broken")
     report = index.ingest(documents)
     assert [Path(f.source).name for f in report.failures] == ["broken.pdf", "doc0.pdf", "thing.xyz"]
+    assert report.failures[1].reason.endswith("(its earlier pages stay searchable)")
     assert len(index.pages({"name": "doc0.pdf"})) == 3
     (documents / "doc0.pdf").write_bytes(good)
     assert index.ingest(documents).pages_embedded == 0
@@ -131,22 +132,23 @@ def test_two_workers_give_the_same_index(index, documents: Path, tmp_path: Path,
 
 
 KILLED = """
-import sys, os, signal
-from vipylo_rag import MultimodalIndex
-from vipylo_rag.ingest import Ingest
+import os, signal, sys
 import vipylo_rag.ingest as module
+from vipylo_rag import MultimodalIndex
+
 module.BATCH_PAGES = 2
 stop, where = int(sys.argv[4]), sys.argv[5]
-calls = 0
-def die(self, *args, original=getattr(*({"store": (module.Ingest, "_store_pages"), "ledger": (module.Ledger, "put_pages"),
-        "close": (module.Ledger, "delete_pages")}[where]))):
+owner, name = {"store": (module.Ingest, "_store_pages"), "ledger": (module.Ledger, "put_pages"),
+               "close": (module.Ledger, "delete_pages")}[where]
+original, calls = getattr(owner, name), 0
+
+def die(self, *args):
     global calls
     calls += 1
     if calls > stop:
         os.kill(os.getpid(), signal.SIGKILL)
     return original(self, *args)
-owner, name = {"store": (module.Ingest, "_store_pages"), "ledger": (module.Ledger, "put_pages"),
-               "close": (module.Ledger, "delete_pages")}[where]
+
 setattr(owner, name, die)
 with MultimodalIndex.open(sys.argv[1], embedder=sys.argv[2]) as index:
     index.ingest(sys.argv[3])

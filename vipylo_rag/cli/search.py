@@ -1,6 +1,7 @@
 """`vipylo search`: the best pages for a text, an image, or both."""
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,12 +47,13 @@ def search(
         chosen: SearchMode = mode  # type: ignore[assignment]  # search names the modes there are
         hits = opened.search(text, list(image or []), top_k=top_k, where=filter_, mode=chosen)
     if save_pages is not None:
-        save(hits, save_pages)
+        written = save(hits, save_pages)
+        print(f"{written} of {len(hits)} pages written to {save_pages} (the others have no image)", file=sys.stderr)
     _print_json(hits, text) if as_json else _print(hits, text)
 
 
-def save(hits: "list[Hit]", folder: Path) -> None:
-    """Copy the hits' page images to a folder, numbered by rank."""
+def save(hits: "list[Hit]", folder: Path) -> int:
+    """Copy the hits' page images to a folder, numbered by rank; returns how many had one."""
     from embedder.errors import InputError
 
     try:
@@ -62,6 +64,7 @@ def save(hits: "list[Hit]", folder: Path) -> None:
         if hit.image_path is not None:
             target = folder / f"{rank:02d}-{Path(hit.name).stem}-p{hit.page}{hit.image_path.suffix}"
             shutil.copyfile(hit.image_path, target)
+    return sum(hit.image_path is not None for hit in hits)
 
 
 def _print(hits: "list[Hit]", text: str | None) -> None:
@@ -71,7 +74,7 @@ def _print(hits: "list[Hit]", text: str | None) -> None:
     from rich.text import Text
 
     if not hits:
-        Console().print("no page passes the filter, or the index is empty")
+        Console().print("nothing found: no page passes the filter, or the index is empty (see `vipylo info`)")
         return
     table = Table("score", "source", "page", "snippet", box=box.SIMPLE)
     for hit in hits:
