@@ -77,6 +77,12 @@ class LoaderRegistry:
         """The file suffixes by loader name."""
         return {name: tuple(loader.suffixes) for name, loader in self._loaders().items()}
 
+    @property
+    def broken(self) -> dict[str, str]:
+        """Installed loaders that do not work, by name, with the reason."""
+        self._loaders()
+        return dict(self._broken)
+
     def _loaders(self) -> dict[str, "Loader"]:
         if self._made is None:
             made: dict[str, Loader] = {}

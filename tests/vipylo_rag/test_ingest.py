@@ -314,6 +314,10 @@ def test_bad_third_parties_cost_only_their_own_files(index, tmp_path: Path, inst
         "a.crash": (None, "the reader process crashed"),
         "c.broken": (None, "no loader for '.broken' files; installed"),
     }
+    doctor = subprocess.run(
+        [Path(sys.executable).with_name("vipylo"), "doctor", "--json"], capture_output=True, text=True, check=False
+    )
+    assert doctor.returncode == 1 and "the loader 'broken' does not work" in doctor.stdout
     pages = {p.payload["name"]: p.payload for p in index.pages()}
     assert set(pages) == {"b.greedy", "d.md"}
     assert "asset" not in pages["b.greedy"] and pages["b.greedy"]["mood"] == "good"

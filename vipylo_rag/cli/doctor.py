@@ -98,7 +98,10 @@ def _store() -> Check:
 def _loaders() -> Check:
     from connectors.loaders.registry import LoaderRegistry
 
-    known = LoaderRegistry().suffixes
+    registry = LoaderRegistry()
+    if registry.broken:
+        return Check("loaders", "broken", "; ".join(registry.broken.values()))
+    known = registry.suffixes
     return Check("loaders", "ok", "; ".join(f"{name}: {' '.join(suffixes)}" for name, suffixes in known.items()))
 
 
