@@ -111,7 +111,7 @@ class OptimizationConfig(_Section):
     token_budget: Count = 32768
     learning_rate: Positive = 1e-4
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_share: Share = 0.05
+    warmup_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.001
     max_grad_norm: Positive = 1.0
     seed: int = 42

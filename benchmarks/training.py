@@ -1,0 +1,291 @@
+"""Our training step against sentence-transformers' cached in-batch loss; and its memory at batch 768 against 24.
+
+    python benchmarks/training.py --out training.json                       # CPU, the packaged starter
+    python benchmarks/training.py --checkpoint 2B --device cuda             # the 2B architecture, random weights
+
+Three measurements, in one run:
+
+1. samples/s and peak memory of one optimizer step (forward, GradCache, backward, AdamW) of our trainer's step and of
+   sentence-transformers' CachedMultipleNegativesRankingLoss, on the same model, texts, batch and chunk. Only where
+   sentence-transformers is installed (extra `bench`); its loss has in-batch negatives for one direction and texts alone
+   are compared, since its multimodal inputs go through another preprocessing.
+2. Peak memory of a step at batch 768 in chunks of 24 (GradCache) over that of batch 24 at once: should be about 1.
+3. On a GPU: tokens/s and the share of the GPU's peak, from the plan's operations per token.
+
+On a CPU, memory is the peak of bytes in live tensors, counted at every operation, less what was alive before the step.
+"""
+
+import argparse
+import json
+import platform
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from embedder.model import ColPaLiQwenEmbedder
+from trainer.config import ObjectiveConfig
+from trainer.cost import model_config
+from trainer.grad_cache import GradCache
+from trainer.loading import StepBatch, StepCollator
+from trainer.network import TrainableEmbedder
+from trainer.objective import OBJECTIVES, Objective
+from trainer.sample_format import Side, TrainSample
+
+TEXT = "the page says that a red house by the river was sold in spring for less than its worth"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One kind of step. `peak_mb`: what the gradient needs beside weights, gradients and optimizer state."""
+
+    what: str
+    batch: int
+    chunk: int
+    samples_per_s: float
+    tokens_per_s: float
+    peak_mb: float
+
+
+class LiveBytes(TorchDispatchMode):
+    """Peak of bytes in tensors made while this is active, by storages: what a CPU has instead of memory statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and count the storages it made."""
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._count(leaf.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self._seen:
+            return
+        size = storage.nbytes()
+        self._seen.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._free, key, size)
+
+    def _free(self, key: int, size: int) -> None:
+        self._seen.discard(key)
+        self.now -= size
+
+
+def network_of(checkpoint: str, device: str, attention: str) -> TrainableEmbedder:
+    """The checkpoint, or for "2B" the published architecture with random weights in bfloat16."""
+    if checkpoint != "2B":
+        loaded = ColPaLiQwenEmbedder.from_pretrained(checkpoint, device=device, dtype=torch.float32)
+        return TrainableEmbedder(
+            loaded.model, loaded.projection, loaded.processor, max_tokens=loaded.max_tokens
+        ).train()
+    config = model_config("Qwen/Qwen2-VL-2B-Instruct")
+    processor = ColPaLiQwenEmbedder.from_pretrained("starter", device="cpu").processor
+    # The starter's tokenizer stands in for Qwen's: its ids are smaller, and random weights know neither.
+    for field, token in (
+        ("image_token_id", "<|image_pad|>"), ("video_token_id", "<|video_pad|>"),
+        ("vision_start_token_id", "<|vision_start|>"), ("vision_end_token_id", "<|vision_end|>"),
+    ):  # fmt: skip
+        setattr(config, field, processor.tokenizer.convert_tokens_to_ids(token))
+    config._attn_implementation = attention
+    with torch.device(device):
+        network = TrainableEmbedder.from_config(config)
+    network.processor = processor
+    network.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    return network.to(torch.bfloat16).train()
+
+
+def samples_of(count: int, words: int, image: Path | None) -> list[TrainSample]:
+    """Distinct pairs of equal length; with a picture on the query's side if one is given."""
+    found = []
+    for number in range(count):
+        spoken = TEXT.split()
+        text = " ".join(spoken[(number * 7 + word) % len(spoken)] for word in range(words))
+        query = Side(f"{number} {text}", (image,) if image else ())
+        found.append(TrainSample(number + 1, "instr", query, Side(f"{text} {number}")))
+    return found
+
+
+def collated(network: TrainableEmbedder, samples: list[TrainSample], chunk: int) -> StepBatch:
+    """One step in chunks of `chunk` samples."""
+    collate = StepCollator(network.processor, network.max_tokens, network.max_images, chunk, 10**9, tuple(OBJECTIVES))
+    step = collate(samples)
+    assert not step.bad, step.bad
+    return step
+
+
+def peak_of(step: Callable[[], object], device: str) -> float:
+    """Peak megabytes that one call adds to what is there before it."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    with LiveBytes() as live:
+        step()
+    return live.peak / 1e6
+
+
+def seconds_of(step: Callable[[], object], repeats: int, device: str) -> float:
+    """Median seconds of a call, after one to warm up."""
+    step()
+    times = []
+    for _ in range(repeats):
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        began = time.perf_counter()
+        step()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return sorted(times)[len(times) // 2]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step in two parts: its time is that of both, its memory that of the gradient."""
+
+    gradient: Callable[[], object]
+    update: Callable[[], object]
+
+    def __call__(self) -> None:
+        """Both parts."""
+        self.gradient()
+        self.update()
+
+
+def ours(network: TrainableEmbedder, batch: StepBatch, device: str) -> Step:
+    """Our step: gradient by GradCache, then AdamW."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6)
+
+    def embed(inputs: dict[str, Tensor]) -> Tensor:
+        with torch.autocast(device.partition(":")[0], torch.bfloat16):
+            return network(inputs)
+
+    cache = GradCache(embed, Objective(ObjectiveConfig()), device=device)
+
+    def gradient() -> None:
+        # Gradients stay allocated between steps: their memory is not what is compared.
+        optimizer.zero_grad(set_to_none=False)
+        cache.step(batch)
+
+    return Step(gradient, optimizer.step)
+
+
+def theirs(checkpoint: Path, samples: list[TrainSample], chunk: int, device: str) -> Step:
+    """sentence-transformers' step: its cached in-batch loss, then AdamW; same precision."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.losses import CachedMultipleNegativesRankingLoss
+
+    model = SentenceTransformer(str(checkpoint), device=device)
+    model.train()
+    loss = CachedMultipleNegativesRankingLoss(model, scale=1 / 0.07, mini_batch_size=2 * chunk)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+    prompt = model.prompts.get("instr", "")
+    features = [
+        model.preprocess([prompt + sample.query.text for sample in samples]),
+        model.preprocess([sample.positive.text for sample in samples]),
+    ]
+    features = [
+        {key: value.to(device) if isinstance(value, Tensor) else value for key, value in side.items()}
+        for side in features
+    ]
+
+    def gradient() -> None:
+        optimizer.zero_grad(set_to_none=False)
+        with torch.autocast(device.partition(":")[0], torch.bfloat16):
+            value = loss([dict(side) for side in features], None)
+        value.backward()
+
+    return Step(gradient, optimizer.step)
+
+
+def measure(what: str, step: Step, batch: int, chunk: int, tokens: int, repeats: int, device: str) -> Measurement:
+    """Time first, memory after: counting slows a CPU down."""
+    seconds = seconds_of(step, repeats, device)
+    return Measurement(what, batch, chunk, batch / seconds, tokens / seconds, peak_of(step.gradient, device))
+
+
+def versions() -> dict[str, str]:
+    """What the numbers depend on."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in ("torch", "transformers", "sentence-transformers"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", default="starter", help="directory, 'starter' or '2B' (random weights)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--attention", default="sdpa", help="for 2B: sdpa or flash_attention_2")
+    parser.add_argument("--chunk", type=int, default=24, help="samples in memory at once")
+    parser.add_argument("--large", type=int, default=768, help="the batch that must fit in the memory of a chunk")
+    parser.add_argument("--compare", type=int, default=192, help="batch of the comparison")
+    parser.add_argument("--words", type=int, default=40)
+    parser.add_argument("--image", type=Path, help="a picture for every query, in the memory measurement")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(arguments)
+    device, chunk = options.device, options.chunk
+    network = network_of(options.checkpoint, device, options.attention)
+    rows: list[Measurement] = []
+    for name, size in (("at once", chunk), ("GradCache", options.large)):
+        batch = collated(network, samples_of(size, options.words, options.image), chunk)
+        step = ours(network, batch, device)
+        repeats = options.repeats if size == chunk else 1
+        rows.append(measure(f"ours, {name}", step, size, chunk, batch.tokens, repeats, device))
+    ratio = rows[1].peak_mb / rows[0].peak_mb
+    if options.checkpoint != "2B":
+        rows += comparison(options, network)
+    table = Table(*Measurement.__annotations__)
+    for row in rows:
+        table.add_row(*(f"{value:,.1f}" if isinstance(value, float) else str(value) for value in asdict(row).values()))
+    console = Console(width=120)
+    console.print(table)
+    console.print(f"peak at batch {options.large} over batch {chunk}: {ratio:.3f}")
+    if options.out:
+        report = {"versions": versions(), "memory_ratio": ratio, "measurements": [asdict(row) for row in rows]}
+        options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def comparison(options: argparse.Namespace, network: TrainableEmbedder) -> list[Measurement]:
+    """Both libraries on the same texts."""
+    size, chunk, device = options.compare, options.chunk, options.device
+    samples = samples_of(size, options.words, None)
+    batch = collated(network, samples, chunk)
+    rows = [measure("ours", ours(network, batch, device), size, chunk, batch.tokens, options.repeats, device)]
+    try:
+        from embedder.checkpoint import resolve
+
+        step = theirs(resolve(options.checkpoint), samples, chunk, device)
+    except ImportError as error:
+        print(f"sentence-transformers is not measured: {error}")
+        return rows
+    rows.append(measure("sentence-transformers", step, size, chunk, batch.tokens, options.repeats, device))
+    return rows
+
+
+if __name__ == "__main__":
+    main()

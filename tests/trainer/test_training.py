@@ -1,0 +1,194 @@
+"""Whole runs of tiny models: through the command, killed and resumed, on two processes, with bad data."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from embedder.model import ColPaLiQwenEmbedder
+from tests.trainer.small_data import write_config, write_small_data
+from trainer.config import load_config
+from trainer.errors import ConfigError, TrainerError
+from trainer.run import train
+from trainer.trainer import COMPLETE, last_state
+
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty samples of all five tasks."""
+    return write_small_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def history(output: Path) -> list[dict[str, Any]]:
+    """The log lines of training steps, from the newest saved state."""
+    newest = last_state(output, remove_broken=False)
+    assert newest is not None
+    lines = json.loads((newest / "trainer_state.json").read_text())["log_history"]
+    return [line for line in lines if "loss" in line]
+
+
+def test_a_run_learns_and_leaves_a_checkpoint_card_and_report(
+    tmp_path: Path, tiny_checkpoint: Path, data: Path
+) -> None:
+    path = write_config(
+        tmp_path, tiny_checkpoint, data, data__evaluation=str(data), optimization__epochs=12, report__save_every=48,
+        report__evaluate_every=12,
+    )  # fmt: skip
+    config = load_config(path)
+    checkpoint = train(config)
+    lines = history(config.output)
+    assert lines[-1]["loss"] < 0.7 * lines[0]["loss"]
+    for task in ("text_pair", "instr", "ocr", "vqa_single", "vqa_multi"):
+        for part in ("infonce", "positive_cosine", "hardest_negative_cosine", "accuracy"):
+            assert any(f"{task}/{part}" in line for line in lines), f"{task}/{part}"
+    assert {"text_pair/mse", "ocr/triplet", "instr/cosine"} <= {key for line in lines for key in line}
+    assert all(line["grad_norm"] > 0 and line["tokens_per_second"] > 0 for line in lines)
+    embedder = ColPaLiQwenEmbedder.from_pretrained(checkpoint)
+    before = ColPaLiQwenEmbedder.from_pretrained(tiny_checkpoint)
+    trained, fresh = embedder.encode(text=["red", "green"]), before.encode(text=["red", "green"])
+    assert not torch.allclose(trained, fresh, atol=1e-2)
+    card = (checkpoint / "README.md").read_text(encoding="utf-8")
+    assert "ocr" in card and "nDCG@10" in card
+    report = (config.output / "training_report.html").read_text(encoding="utf-8")
+    assert "<svg" in report and "vqa_multi" in report
+    with pytest.raises(TrainerError, match="finished run"):
+        train(config)
+
+
+def test_the_best_weights_are_kept_and_training_stops_early(tmp_path: Path, tiny_checkpoint: Path, data: Path) -> None:
+    path = write_config(
+        tmp_path, tiny_checkpoint, data, data__evaluation=str(data), optimization__epochs=50,
+        optimization__learning_rate=1e-12, report__evaluate_every=2, report__early_stopping=3, report__save_every=100,
+    )  # fmt: skip
+    config = load_config(path)
+    checkpoint = train(config)
+    facts = json.loads((config.output / "run.json").read_text())
+    assert facts["steps"] == 8 and facts["stopped"] == "early stopping" and facts["best_step"] == 2
+    # Hardly anything was learned, so the checkpoint is what training began with, up to bf16.
+    trained = ColPaLiQwenEmbedder.from_pretrained(checkpoint).encode(text="red")
+    assert torch.allclose(trained, ColPaLiQwenEmbedder.from_pretrained(tiny_checkpoint).encode(text="red"), atol=2e-2)
+
+
+def start(config: Path, *changes: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """`python -m trainer CONFIG` in a process of its own."""
+    command = [sys.executable, *launcher, "-m", "trainer", str(config), *changes]
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """Wait for success; the output is shown when it fails."""
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_at_any_step_and_resumed_the_loss_curve_is_the_same(
+    tmp_path: Path, tiny_checkpoint: Path, data: Path, workers: int
+) -> None:
+    settings = {
+        "optimization__epochs": 3,
+        "data__workers": workers,
+        "data__sampling": {"ocr": 1.5, "instr": 0.5},
+        "model__lora": {"rank": 4, "dropout": 0.3},  # dropout: random numbers must go on where they were, too
+    }
+    whole = write_config(tmp_path / "whole", tiny_checkpoint, data, **settings)
+    train(load_config(whole))
+    expected = {line["step"]: line["loss"] for line in history(tmp_path / "whole" / "run")}
+    assert len(expected) >= 10
+
+    killed = write_config(tmp_path / "killed", tiny_checkpoint, data, **settings)
+    output = tmp_path / "killed" / "run"
+    for saved in (4, 8):  # both in the middle of an epoch, the second during or after the third save
+        process = start(killed)
+        while process.poll() is None and not (output / f"checkpoint-{saved}").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert process.returncode == -signal.SIGKILL, process.stdout and process.stdout.read()
+    text = finish(start(killed))
+    assert "goes on from step" in text
+    found = {line["step"]: line["loss"] for line in history(output)}
+    assert set(found) == set(expected)
+    assert [found[step] for step in sorted(found)] == pytest.approx([expected[s] for s in sorted(expected)], abs=1e-6)
+    facts = json.loads((output / "run.json").read_text())
+    assert facts["samples"] == json.loads((tmp_path / "whole" / "run" / "run.json").read_text())["samples"]
+
+
+@pytest.mark.slow
+def test_two_processes_follow_the_curve_of_one(tmp_path: Path, tiny_checkpoint: Path, data: Path) -> None:
+    one = write_config(tmp_path / "one", tiny_checkpoint, data, optimization__per_device_batch=4)
+    train(load_config(one))
+    two = write_config(tmp_path / "two", tiny_checkpoint, data, optimization__per_device_batch=2)
+    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+                "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")  # fmt: skip
+    finish(start(two, launcher=launcher))
+    expected, found = history(tmp_path / "one" / "run"), history(tmp_path / "two" / "run")
+    assert [line["loss"] for line in found] == pytest.approx([line["loss"] for line in expected], abs=1e-4)
+    assert [line["grad_norm"] for line in found] == pytest.approx([line["grad_norm"] for line in expected], rel=1e-2)
+    facts = [json.loads((tmp_path / name / "run" / "run.json").read_text()) for name in ("one", "two")]
+    assert facts[0]["samples"] == facts[1]["samples"] and facts[0]["tokens"] == facts[1]["tokens"]
+    assert facts[1]["devices"] == 2
+
+
+def test_bad_samples_are_skipped_and_counted(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    data = write_small_data(tmp_path / "data")
+    (tmp_path / "data" / "o2.png").write_bytes(b"\x89PNG broken")
+    (tmp_path / "data" / "s3.png").unlink()
+    text = data.read_text(encoding="utf-8").splitlines()
+    text[10] = '{"task": "instr", "query": {"text": "no positive"}}'
+    data.write_text("\n".join(text) + "\n", encoding="utf-8")
+    config = load_config(write_config(tmp_path, tiny_checkpoint, data, data__max_bad_share=0.5, optimization__epochs=1))
+    checkpoint = train(config)
+    facts = json.loads((config.output / "run.json").read_text())
+    assert facts["skipped"] == 3 and facts["samples"] == 37
+    assert {message.split(":")[1] for message in facts["skipped_messages"]} == {"3", "4", "11"}
+    assert checkpoint.is_dir()
+
+
+def test_too_many_bad_samples_end_the_run(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    data = write_small_data(tmp_path / "data")
+    for picture in (tmp_path / "data").glob("*.png"):
+        picture.write_bytes(b"broken")
+    config = load_config(write_config(tmp_path, tiny_checkpoint, data, data__max_bad_share=0.1))
+    with pytest.raises(TrainerError, match=r"samples could not be loaded.*max_bad_share = 0\.1"):
+        train(config)
+
+
+def test_a_run_is_resumed_only_with_its_own_settings(tmp_path: Path, tiny_checkpoint: Path, data: Path) -> None:
+    path = write_config(tmp_path, tiny_checkpoint, data, optimization__max_steps=2)
+    config = load_config(path)
+    train(config)
+    (config.output / "run.json").unlink()  # as if it had been killed before the end
+    with pytest.raises(ConfigError, match=r"other settings \(optimization.learning_rate\)"):
+        train(load_config(path, {"optimization.learning_rate": 1.0}))
+    train(load_config(path, {"report.log_every": 5}))
+    with pytest.raises(ConfigError, match="holds other things"):
+        train(load_config(path, {"output": str(data.parent)}))
+
+
+def test_a_state_cut_off_while_it_was_written_is_passed_over(tmp_path: Path) -> None:
+    for step in (2, 4, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (2, 4):
+        (tmp_path / f"checkpoint-{step}" / COMPLETE).touch()
+    assert last_state(tmp_path, remove_broken=True) == tmp_path / "checkpoint-4"
+    assert not (tmp_path / "checkpoint-10").exists()
