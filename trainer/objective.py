@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -103,7 +103,7 @@ class TaskRows:
 
     def select(self, index: Tensor, margin: float) -> "TaskRows":
         """Some of the rows, with their task's margin. Columns stay those of the whole batch."""
-        parts = {name: part[index] for name, part in vars(self).items() if isinstance(part, Tensor)}
+        parts: dict[str, Any] = {name: part[index] for name, part in vars(self).items() if isinstance(part, Tensor)}
         return replace(self, **parts, margin=margin)
 
 
@@ -372,7 +372,7 @@ def _by_task(batch: EmbeddedBatch, masks: _Masks) -> list[_TaskPart]:
     counts = torch.stack([(of_task_TB & kept).sum(dim=1) for kept in (positive_B | True, positive_B, contested_B)])
     order = batch.tasks.argsort(stable=True)
     numbers: list[list[int]] = counts.T.tolist()  # the one synchronisation
-    chunks = order.split([count for count, _, _ in numbers])
+    chunks = torch.split(order, [count for count, _, _ in numbers])
     return [
         _TaskPart(task, index, *found)
         for task, index, found in zip(batch.task_names, chunks, numbers, strict=True)

@@ -93,10 +93,11 @@ def cached(network: TrainableEmbedder, step: StepBatch, objective: Objective) ->
 
 
 def taken_gradients(network: torch.nn.Module) -> dict[str, Tensor]:
-    """The parameters' gradients, which are gone afterwards. Fails if a parameter has none."""
-    missing = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    """The gradients of what is trained, which are gone afterwards. Fails if a parameter has none."""
+    trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    missing = [name for name, parameter in trained.items() if parameter.grad is None]
     assert not missing, f"no gradient: {missing}"
-    found = {name: parameter.grad.clone() for name, parameter in network.named_parameters()}  # type: ignore[union-attr]
+    found = {name: parameter.grad.clone() for name, parameter in trained.items() if parameter.grad is not None}
     network.zero_grad(set_to_none=True)
     return found
 
