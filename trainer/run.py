@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from trainer.errors import ConfigError, TrainerError
 from trainer.evaluation import Evaluation
 from trainer.network import trainable
 from trainer.report import write_report
-from trainer.run_facts import RunFacts
 from trainer.trainer import BEST, BEST_EVALUATION, PrefixGuidedTrainer, arguments_of, last_state
 
 logger = logging.getLogger(__name__)
@@ -28,6 +27,34 @@ _CONFIG = "train_config.json"
 _FACTS = "run.json"
 # A resumed run may change these: they do not touch what is computed.
 _FREE = (("output",), ("report",), ("data", "workers"), ("data", "max_bad_share"))
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Counts of a run, over all devices and resumptions; `trainer.run_facts` spells them for card and report.
+
+    Attributes:
+        steps, epochs: optimizer steps, and passes over the data.
+        samples, skipped: trained on (repeats included), and not loadable.
+        tokens: through the model, visual ones included, padding not.
+        hours: of training, without evaluation and interruptions.
+        best_step: the step whose weights the checkpoint holds; None: the last.
+        devices, device: how many, and which.
+        stopped: why training ended before its time, if it did.
+    """
+
+    steps: int
+    epochs: float
+    samples: int
+    skipped: int
+    tokens: int
+    hours: float
+    best_step: int | None
+    devices: int
+    device: str
+    parameters: int
+    trained_parameters: int
+    stopped: str | None = None
 
 
 def train(config: TrainConfig) -> Path:
@@ -71,10 +98,12 @@ def _finish(trainer: PrefixGuidedTrainer, result: Path) -> None:
     if best.exists():
         shutil.rmtree(result, ignore_errors=True)
         best.rename(result)
-    config, facts, evaluation = trainer.config, _facts(trainer, chosen), _best_evaluation(trainer)
-    write_card(result, config, evaluation, facts=asdict(facts))
-    write_report(config.output, trainer.state.log_history, config, evaluation, asdict(facts))
-    (config.output / _FACTS).write_text(json.dumps(asdict(facts), indent=2) + "\n", encoding="utf-8")
+    config, facts, evaluation = trainer.config, asdict(_facts(trainer, chosen)), _best_evaluation(trainer)
+    write_card(result, config, evaluation, facts)
+    messages = trainer.tally.messages
+    write_report(config.output, trainer.state.log_history, config, evaluation, facts, messages)
+    facts["skipped_messages"] = messages
+    (config.output / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _evaluated_last_step(trainer: PrefixGuidedTrainer) -> bool:
@@ -96,15 +125,14 @@ def _facts(trainer: PrefixGuidedTrainer, best_step: int | None) -> RunFacts:
         steps=state.global_step,
         epochs=round(state.epoch or 0.0, 3),
         samples=tally.seen - tally.bad,
-        tokens=tally.tokens,
-        seconds=round(tally.seconds, 1),
         skipped=tally.bad,
-        skipped_messages=tuple(tally.messages),
+        tokens=tally.tokens,
+        hours=round(tally.seconds / 3600, 5),
+        best_step=best_step,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         trained_parameters=sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad),
         devices=trainer.args.world_size,
-        hardware=_hardware(trainer.args.device),
-        best_step=best_step,
+        device=_hardware(trainer.args.device),
         stopped="early stopping" if early else None,
     )
 

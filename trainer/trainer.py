@@ -92,7 +92,13 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
         self._meters: dict[str, list[float | Tensor]] = {}
         self._logged = time.monotonic()
         self._window = [0, 0]  # tokens and samples since the last log line
-        super().__init__(model=network, args=arguments, train_dataset=self.samples, data_collator=list)
+        super().__init__(
+            model=network,
+            args=arguments,
+            train_dataset=self.samples,
+            eval_dataset=self.evaluation_samples,
+            data_collator=list,
+        )
         self.add_callback(Tally())
         self.add_callback(MarkComplete())
         if config.report.early_stopping and self.evaluation_samples:
@@ -151,6 +157,10 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
         """The next step. (The stock method looks for labels to count.)"""
         found = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
         return found, None
+
+    def floating_point_ops(self, inputs: StepBatch) -> int:
+        """Not counted here: `vipylo train plan` derives them. (The stock method looks for input_ids.)"""
+        return 0
 
     def training_step(self, model: nn.Module, inputs: StepBatch, num_items_in_batch: Any = None) -> Tensor:
         """Gradient of the global batch's loss, added to the parameters. Returns the loss, detached."""
