@@ -56,7 +56,7 @@ def _this_processor(size: int = 1024, seconds: float = 0.3) -> Device:
     import torch
 
     left = torch.rand(size, size)
-    rates = []
+    rates: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(rates) < 2:
         start = time.perf_counter()

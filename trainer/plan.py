@@ -18,7 +18,7 @@ from trainer.token_counts import Lengths, SampleLengths, assumed, given, mean_to
 
 Strategy: TypeAlias = Literal["ddp", "fsdp", "zero3"]
 
-PEAK_SHARE = 0.35  # of the data sheet's FLOP/s, recomputed ones included; what 2B models reach varies from 0.3 to 0.5
+PEAK_SHARE = 0.35  # of the data sheet's FLOP/s, recomputed ones included: assumed, not measured
 RUNTIME_BYTES = 2 * GB  # CUDA context, libraries, NCCL buffers, what the allocator cannot fill
 PUBLISHED_FILE, PUBLISHED_SAMPLES = "TRAIN_11M.jsonl", 11_000_000
 STEPS_LOOKED_AT = 8
@@ -300,8 +300,7 @@ def _memory(
     widths = Widths.of(settings.precision, sharded)
     activations = architecture.activations(chunk, widths, settings.attention, model.trained)
     checkpointing = settings.gradient_checkpointing
-    # Gathered bfloat16 weights need no copies; embeddings are looked up, not multiplied.
-    copies = 0.0 if sharded or not half else 2.0 * (weights - p.embeddings)
+    copies = 0.0 if sharded or not half else _copies(model, settings.gradient_checkpointing)
     kept, peak = activations.kept(checkpointing), activations.peak(checkpointing, copies)
     items = [Item("weights, float32" + _shard(parts), 4 * weights / parts)]
     if strategy == "zero3" and half:
@@ -325,6 +324,17 @@ def _memory(
     ]
     items.append(Item("runtime, libraries, fragmentation (assumed)", float(RUNTIME_BYTES)))
     return tuple(items)
+
+
+def _copies(model: _Model, checkpointing: bool) -> float:
+    """Autocast's bfloat16 copies of float32 weights. Embeddings are looked up, not multiplied, and need none.
+
+    Those of weights that learn stay until the forward ends; of frozen ones only what backward needs of each layer does.
+    """
+    p, trained = model.parameters, model.trained
+    learning = model.trainable - p.embeddings * trained.embeddings
+    passed = p.language if trained.through_text and not trained.language and not checkpointing else 0
+    return 2.0 * (learning + passed)
 
 
 def _shard(parts: int) -> str:
