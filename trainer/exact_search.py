@@ -160,8 +160,9 @@ def _scores(queries_BD: Tensor, documents_ND: Tensor, start: int, size: int) -> 
 
 def _pair_scores(queries_BD: Tensor, documents_ND: Tensor, pairs: _Pairs, at_once: int = 8192) -> Tensor:
     place = queries_BD.device
-    parts = [
-        (queries_BD[rows.to(place)] * documents_ND[documents.to(documents_ND.device)].to(place, torch.float32)).sum(1)
-        for rows, documents in zip(pairs.row.split(at_once), pairs.document.split(at_once), strict=True)
-    ]
+    parts: list[Tensor] = []
+    for start in range(0, len(pairs.row), at_once):
+        rows, documents = pairs.row[start : start + at_once], pairs.document[start : start + at_once]
+        vectors = documents_ND[documents.to(documents_ND.device)].to(place, torch.float32)
+        parts.append((queries_BD[rows.to(place)] * vectors).sum(dim=1))
     return torch.cat(parts)

@@ -207,7 +207,7 @@ class _Groups:
 
     def members(self, key: int) -> list[int]:
         first, last = np.searchsorted(self._keys, key, side="left"), np.searchsorted(self._keys, key, side="right")
-        return self._documents[first:last].tolist()
+        return [int(number) for number in self._documents[first:last]]
 
 
 @dataclass(frozen=True)

@@ -248,7 +248,7 @@ def test_prefixes_are_those_of_training(starter: ColPaLiQwenEmbedder, lines: Wri
         seen.extend(given)
         return encode_rows(given, **options)
 
-    starter.encode_rows = spy  # type: ignore[method-assign]
+    starter.encode_rows = spy  # type: ignore[method-assign, assignment]
     try:
         evaluate(starter, samples)
         evaluate(starter, samples, prefixes=False)
@@ -275,7 +275,7 @@ def test_bad_samples_are_skipped_and_counted(
     good = [page("red", "red.png"), page("rot", "copy.png"), page("blue", "blue.png")]
     wrong = [page("cut", "cut.png"), page("text", "text.png"), page("gone", "gone.png"), "{broken"]
     tiny.train()
-    result = evaluate(tiny, lines([*good, *wrong]))
+    result = evaluate(tiny, lines(list[dict[str, Any] | str]([*good, *wrong])))
     assert tiny.training  # as it was found
     assert (result.samples, result.skipped) == (7, 4)
     assert {int(message.split(":")[1]) for message in result.bad} == {4, 5, 6, 7}

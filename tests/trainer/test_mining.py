@@ -208,7 +208,7 @@ def test_options_are_checked(starter: ColPaLiQwenEmbedder, tmp_path: Path) -> No
     samples = write(tmp_path / "plain.jsonl", [pair("rice", RICE), pair("bank", BANK)])
     for wrong in ({"per_query": 0}, {"margin": -0.1}, {"sampling": "best"}):
         with pytest.raises(TrainerError, match="mining"):
-            mine(starter, samples, tmp_path / "out.jsonl", **wrong)  # type: ignore[arg-type]
+            mine(starter, samples, tmp_path / "out.jsonl", **wrong)
 
 
 def test_report_reads_well() -> None:
