@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 
 import yaml
@@ -21,7 +22,9 @@ def main() -> None:
         config = load_config(options.config, overrides(options.overrides))
         from trainer.run import train
 
-        print(train(config))
+        checkpoint = train(config)
+        if os.environ.get("RANK", "0") == "0":  # once, not from every device
+            print(checkpoint)
     except ViPyloError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -22,7 +22,7 @@ class LoraConfig(_Section):
     """Low-rank adapters (peft) on the language model's linear layers; merged into the weights on export."""
 
     rank: Count = 16
-    alpha: Positive = 32.0
+    alpha: Count = 32
     dropout: Share = 0.0
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -75,6 +75,14 @@ class DataConfig(_Section):
     prefixes: bool = True
 
 
+class TermConfig(_Section):
+    """One part of a task's loss: a name of `trainer.objective.TERMS`, and what `trainer.objective.Term` says of it."""
+
+    name: str
+    weight: Positive = 1.0
+    applies: Literal["positives", "all", "by_score"] = "positives"
+
+
 class ObjectiveConfig(_Section):
     """The losses: which tasks use which is data in `trainer.objective`; these are their constants.
 
@@ -83,6 +91,7 @@ class ObjectiveConfig(_Section):
         margin: of the triplet term; multi-turn questions have their own.
         weights: of a term by name ("mse", "cosine", "triplet"); 1 by default.
         only_contrastive: symmetric InfoNCE for every task (for ablations).
+        tasks: tasks of your own (or other losses for ours): {caption: [{name: infonce}, {name: triplet, weight: 0.5}]}.
         balance: "tasks" adds up each task's mean over its global count; "rows" is the mean over all rows.
     """
 
@@ -91,6 +100,7 @@ class ObjectiveConfig(_Section):
     multi_turn_margin: Annotated[float, Field(ge=0.0)] = 0.2
     weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(default_factory=dict)
     only_contrastive: bool = False
+    tasks: dict[str, tuple[TermConfig, ...]] = Field(default_factory=dict)
     balance: Literal["tasks", "rows"] = "tasks"
 
 
@@ -154,9 +164,9 @@ class TrainConfig(_Section):
 
     @model_validator(mode="after")
     def _known_tasks(self) -> "TrainConfig":
-        from trainer.objective import OBJECTIVES  # the map decides what a task is, user-added ones included
+        from trainer.objective import objectives_of  # the map decides what a task is
 
-        if unknown := set(self.data.sampling) - set(OBJECTIVES):
+        if unknown := set(self.data.sampling) - set(objectives_of(self.objective)):
             raise ValueError(f"data.sampling names unknown tasks: {', '.join(sorted(unknown))}")
         return self
 

@@ -1,7 +1,7 @@
 """Checks a whole training file before a run: every problem with its line, and what the file holds."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -40,6 +40,23 @@ class CheckReport:
     def ok(self) -> bool:
         """Whether a run could use every line."""
         return not self.problem_count and self.samples > 0
+
+    def __str__(self) -> str:
+        lines = list(self.problems)
+        if self.problem_count > len(self.problems):
+            lines.append(f"... and {self.problem_count - len(self.problems):,} more lines with a problem")
+        lines.append(f"{self.path}: {self.samples:,} good samples, {self.problem_count:,} lines with a problem")
+        counts = {"tasks": self.tasks, "languages": self.languages}
+        lines += [f"  {name}: {_listed(found)}" for name, found in counts.items() if found]
+        for side, found in self.images.items():
+            if found and set(found) != {0}:
+                named = {f"{number} on a side": count for number, count in found.items()}
+                lines.append(f"  images in {side}: {_listed(named)}")
+        return "\n".join(lines)
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
 def check_file(

@@ -80,7 +80,7 @@ class GradCache:
         pieces = _pieces(step)
         # At least one, so that a step without any sample (all were bad) still gives every parameter a gradient.
         most = max(1, largest(len(pieces), self.device))
-        if most == len(pieces) == world_size():
+        if len(pieces) == 1 and world_size() == 1:
             return self._in_one_pass(step, pieces[0])
         pieces += [_Piece(None, torch.zeros(0, dtype=torch.int64))] * (most - len(pieces))
         found: list[Tensor] = []

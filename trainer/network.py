@@ -34,16 +34,16 @@ class TrainableEmbedder(ColPaLiQwenEmbedder):
         Without it the vision tower's parameters get no gradient: DDP raises ("Expected to have finished reduction"),
         and under FSDP and ZeRO-3 this rank misses the collectives that the others wait in.
         """
-        vectors = cut_and_normalize(super().forward(batch).float())
         visual = self.model.visual
         vision = self.model.config.vision_config
         merge = vision.spatial_merge_size
         width = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        pixels = torch.zeros(merge * merge, width, device=vectors.device)
-        grid = torch.tensor([[1, merge, merge]], device=vectors.device)
-        output = visual(pixels, grid_thw=grid)
+        device = batch["input_ids"].device
+        pixels = torch.zeros(merge * merge, width, device=device)
+        # First, as with images: FSDP and ZeRO-3 gather weights as modules run, and all ranks must agree on the order.
+        output = visual(pixels, grid_thw=torch.tensor([[1, merge, merge]], device=device))
         features: Tensor = output if isinstance(output, Tensor) else output.pooler_output
-        return vectors + 0.0 * features.float().sum()
+        return cut_and_normalize(super().forward(batch).float()) + 0.0 * features.float().sum()
 
 
 def trainable(config: ModelConfig) -> TrainableEmbedder:
@@ -78,6 +78,9 @@ def trainable(config: ModelConfig) -> TrainableEmbedder:
     if config.gradient_checkpointing:
         # Reentrant checkpointing loses the gradient of parts whose inputs need none: the vision tower's first block.
         network.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        # transformers makes all embeddings ask for gradients, which only reentrant checkpointing needs: frozen parts
+        # would be recomputed and differentiated for nothing.
+        network.model.disable_input_require_grads()
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise TrainerError("model.frozen leaves nothing to train: unfreeze a part")
     network.train()

@@ -165,11 +165,27 @@ def register_task(name: str, *terms: Term, multi_turn: bool = False) -> None:
     Raises:
         ConfigError: no term, or one that nobody registered.
     """
+    OBJECTIVES[name] = _task(name, terms, multi_turn)
+
+
+def objectives_of(config: ObjectiveConfig) -> dict[str, TaskObjective]:
+    """The map of a run: `OBJECTIVES`, and what `config.tasks` adds to it or changes in it.
+
+    Raises:
+        ConfigError: a task without a term, or with one that nobody registered.
+    """
+    found = dict(OBJECTIVES)
+    for name, terms in config.tasks.items():
+        found[name] = _task(name, tuple(Term(term.name, term.weight, term.applies) for term in terms), False)
+    return found
+
+
+def _task(name: str, terms: tuple[Term, ...], multi_turn: bool) -> TaskObjective:
     if not terms:
         raise ConfigError(f"task {name!r} has no loss term (known: {', '.join(TERMS)})")
     if unknown := [term.name for term in terms if term.name not in TERMS]:
         raise ConfigError(f"task {name!r}: unknown loss terms {', '.join(unknown)} (known: {', '.join(TERMS)})")
-    OBJECTIVES[name] = TaskObjective(terms, multi_turn)
+    return TaskObjective(terms, multi_turn)
 
 
 @dataclass(frozen=True)
@@ -212,6 +228,7 @@ class Objective:
                 f"objective.weights names unknown terms: {', '.join(sorted(unknown))} (known: {', '.join(TERMS)})"
             )
         self.config = config
+        self.tasks = objectives_of(config)
         self.matryoshka = matryoshka
         self.mixing = mixing
 
@@ -248,9 +265,9 @@ class Objective:
         return LossReport(loss, row_losses, metrics)
 
     def _objective(self, task: str) -> TaskObjective:
-        if task not in OBJECTIVES:
-            raise ConfigError(f"no loss for task {task!r} (known: {', '.join(OBJECTIVES)}): add it with register_task")
-        return _CONTRASTIVE if self.config.only_contrastive else OBJECTIVES[task]
+        if task not in self.tasks:
+            raise ConfigError(f"no loss for task {task!r} (known: {', '.join(self.tasks)}): name it in objective.tasks")
+        return _CONTRASTIVE if self.config.only_contrastive else self.tasks[task]
 
     def _widths(self, full: int) -> list[int]:
         if wrong := [width for width in self.matryoshka if width > full]:

@@ -24,7 +24,7 @@ from trainer.evaluation import Evaluation, evaluate
 from trainer.grad_cache import GradCache
 from trainer.loading import StepBatch, StepCollator
 from trainer.network import TrainableEmbedder, merged
-from trainer.objective import OBJECTIVES, Objective
+from trainer.objective import Objective, objectives_of
 from trainer.sampling import StepSampler
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,8 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
     evaluation. Gradient accumulation is therefore 1 for transformers: our step accumulates itself, over chunks.
     """
 
+    control: Any  # of transformers
+
     def __init__(self, config: TrainConfig, network: TrainableEmbedder, arguments: TrainingArguments) -> None:
         self.config = config
         self.samples = JsonlSamples(config.data.train)
@@ -140,7 +142,7 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
             network.max_images,
             per_chunk=optimization.per_device_batch,
             token_budget=optimization.token_budget,
-            task_names=tuple(OBJECTIVES),
+            task_names=tuple(objectives_of(self.config.objective)),
             prefixes=data.prefixes,
         )
         return StepLoader(
@@ -151,6 +153,9 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
             pin_memory=False,
             persistent_workers=data.workers > 0,
             prefetch_factor=2 if data.workers else None,
+            # Its own: starting workers would otherwise draw from the model's random numbers, in a resumed run at
+            # another place than in one that was never stopped.
+            generator=torch.Generator(),
         )
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], None]:
@@ -281,8 +286,8 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
         # A handful at the start is no share yet.
         if self.tally.bad > max(allowed * self.tally.seen, 10 if allowed > 0 else 0):
             raise TrainerError(
-                f"{self.config.data.train}: {self.tally.bad} of {self.tally.seen} samples could not be loaded, more than "
-                f"data.max_bad_share = {allowed} allows; the log names each line (vipylo train check FILE finds them all)"
+                f"{self.config.data.train}: {self.tally.bad} of {self.tally.seen} samples could not be loaded, more "
+                f"than data.max_bad_share = {allowed} allows; the log names each (vipylo train check FILE names all)"
             )
 
 

@@ -138,8 +138,8 @@ def test_two_processes_follow_the_curve_of_one(tmp_path: Path, tiny_checkpoint: 
     one = write_config(tmp_path / "one", tiny_checkpoint, data, optimization__per_device_batch=4)
     train(load_config(one))
     two = write_config(tmp_path / "two", tiny_checkpoint, data, optimization__per_device_batch=2)
-    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-                "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")  # fmt: skip
+    # What `accelerate launch` runs for several GPUs; for several CPU processes it would want MPI.
+    launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
     finish(start(two, launcher=launcher))
     expected, found = history(tmp_path / "one" / "run"), history(tmp_path / "two" / "run")
     assert [line["loss"] for line in found] == pytest.approx([line["loss"] for line in expected], abs=1e-4)

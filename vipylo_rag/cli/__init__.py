@@ -13,6 +13,7 @@ from vipylo_rag.cli.doctor import doctor
 from vipylo_rag.cli.info import info
 from vipylo_rag.cli.ingest import ingest
 from vipylo_rag.cli.search import search
+from vipylo_rag.cli.train import train
 
 app = typer.Typer(
     name="vipylo",
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 for command in (ingest, search, info, delete, doctor):
     app.command()(command)
+app.add_typer(train)
 
 
 @app.callback()
