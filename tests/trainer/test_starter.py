@@ -1,99 +1,71 @@
-"""The starter recipe at toy size: what was drawn stands where the targets say, and a run learns and resumes."""
+"""The starter recipe at toy size: its texts, its losses, and a run that learns and resumes."""
 
-import json
-import random
+from collections import Counter
 from dataclasses import replace
-from multiprocessing import Value
 from pathlib import Path
 
 import numpy as np
-import pymupdf
 import pytest
 import torch
+from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2VLImageProcessorPil
 
 from embedder.model import ColPaLiQwenEmbedder
 from embedder.prefixes import PREFIX_TOKENS
+from tests.trainer.small_texts import (
+    EN,
+    TINY,
+    VI,
+    ZH,
+    make_batches,
+    small_settings,
+    small_tokenizer,
+    write_small_texts,
+)
 from trainer.starter.calibrate import Pooled, closed_form
 from trainer.starter.corpus import Corpus, is_held_out, language_of, read_corpus
 from trainer.starter.evaluate import Row, ranked
 from trainer.starter.export import export
-from trainer.starter.losses import bag_cross_entropy, bag_recall, info_nce, mixed_info_nce
-from trainer.starter.model import Shape, Starter, build_model, patchify
-from trainer.starter.pictures import draw_picture
-from trainer.starter.render import CELL, Fonts, cut, draw, join_lines, lay_out, read_page
-from trainer.starter.samples import BLANK, Batches, CharacterSet, Stage, span_of
+from trainer.starter.losses import bag_cross_entropy, bag_recall, cell_info_nce, info_nce, mixed_info_nce
+from trainer.starter.model import Starter, build_model, patchify
+from trainer.starter.render import CELL, SLOTS, Fonts
 from trainer.starter.team import Team
-from trainer.starter.tokenizer import CONTROL_TOKENS, train_tokenizer
+from trainer.starter.tokenizer import CONTROL_TOKENS
 from trainer.starter.train import Run, Settings
 
-VI = "Người lao động có quyền nghỉ hằng năm và hưởng nguyên lương theo hợp đồng lao động số"
-EN = "The worker may rest every year and keeps the full wage that the contract names in part"
-ZH = "劳动者每年有权休假并领取合同规定的全部工资，具体办法由双方约定，编号为"
-TINY = Shape(
-    hidden=32, layers=1, heads=1, key_value_heads=1, intermediate=32, vision_width=32, vision_depth=1, vision_heads=1
-)
-STAGES = (
-    (0.5, Stage("easy", 4, (112, 112), 4, (14, 18), True, False, 6)),
-    (0.8, Stage("views", 4, (112, 112), 2, (12, 18), False, True, 6, (112, 112))),
-    (0.9, Stage("strips", 2, (112, 168), 1, (12, 18), False, True, 6, (112, 168))),
-    (1.0, Stage("pages", 2, (168, 112), 1, (12, 18), False, True, 6, (140, 84), True, True)),
-)
-
 
 @pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small folder of every file kind the reader knows."""
-    folder = tmp_path_factory.mktemp("texts")
-    rows = [f"{EN} {i}.\t{VI} {i}.\tx" for i in range(400)]
-    (folder / "pairs.tsv").write_text("\n".join(["en\tvi\tattribution", *rows]), encoding="utf-8")
-    squad = {
-        "data": [
-            {
-                "title": f"{i}",
-                "paragraphs": [{"context": f"{ZH}{i}。" * 2, "qas": [{"question": f"编号{i}是什么？"}]}],
-            }
-            for i in range(60)
-        ]
-    }
-    (folder / "squad.json").write_text(json.dumps(squad), encoding="utf-8")
-    questions = [{"file": f"{i}", "q": f"What is part {i}?", "a": f"{EN} {i}."} for i in range(40)]
-    (folder / "qa.jsonl").write_text("\n".join(map(json.dumps, questions)), encoding="utf-8")
-    (folder / "law.txt").write_text("\n\n".join(f"Điều {i}. {VI} {i}." for i in range(200)), encoding="utf-8")
-    (folder / "SOURCE.txt").write_text("not a text", encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def corpus(texts: Path) -> Corpus:
-    return read_corpus(texts)
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return read_corpus(write_small_texts(tmp_path_factory.mktemp("texts")))
 
 
 @pytest.fixture(scope="module")
 def tokenizer(corpus: Corpus) -> PreTrainedTokenizerBase:
-    return train_tokenizer((text for document in corpus.documents for text in document.paragraphs), 600)
+    return small_tokenizer(corpus)
 
 
 @pytest.fixture
 def settings() -> Settings:
-    return replace(
-        Settings(), minutes=1000.0, vocabulary=600, characters=200, shape=TINY, plan=STAGES, warmup_steps=3, log_every=5
-    )
-
-
-def page_with(words: dict[tuple[float, float], str]) -> pymupdf.Page:
-    page = pymupdf.open().new_page(width=224, height=168)
-    for place, word in words.items():
-        page.insert_text(place, word, fontsize=12)
-    return page
+    return small_settings()
 
 
 def test_reader_tells_file_kinds_apart(corpus: Corpus) -> None:
     kinds = {(pair.kind, pair.query_language, pair.positive_language) for pair in corpus.pairs}
-    assert kinds == {("parallel", "vi", "en"), ("question", "zh", "zh"), ("question", "en", "en")}
+    assert kinds == {
+        ("parallel", "vi", "en"), ("question", "zh", "zh"), ("question", "en", "en"), ("scored", "zh", "zh"),
+        ("paraphrase", "zh", "zh"),
+    }  # fmt: skip
     assert {document.language for document in corpus.documents} == {"vi", "en", "zh"}
     assert not any("SOURCE" in document.name for document in corpus.documents)
     assert [language_of(text) for text in (VI, EN, ZH)] == ["vi", "en", "zh"]
+
+
+def test_scored_pairs_keep_their_scores_and_the_alike_ones_are_paraphrases(corpus: Corpus) -> None:
+    scored = [pair for pair in corpus.pairs if pair.kind == "scored"]
+    assert Counter(round(pair.score * 5) for pair in scored) == dict.fromkeys(range(6), 10)
+    alike = {(pair.query, pair.positive) for pair in corpus.pairs if pair.kind == "paraphrase"}
+    assert alike == {(pair.query, pair.positive) for pair in scored if pair.score >= 0.8}
+    assert {pair.score for pair in corpus.pairs if pair.kind != "scored"} == {1.0}
 
 
 def test_split_is_by_document_and_shares_no_text(corpus: Corpus) -> None:
@@ -119,79 +91,6 @@ def test_tokenizer_round_trips_and_prefixes_are_single_tokens(
     assert loaded("<vqa_single> x").input_ids[0] == loaded.convert_tokens_to_ids("<vqa_single>")
     # Decomposed input is the same text.
     assert loaded("Ngu\u031bo\u031b\u0300i").input_ids == loaded("Người").input_ids
-
-
-def test_characters_lie_in_the_cells_where_they_were_drawn() -> None:
-    page = read_page(page_with({(30, 25): "A", (90, 25): "B", (30, 110): "C"}))
-    crop = cut(page, 0, 0, 1.0, 224, 168)
-    columns = 224 // CELL
-    places = {chr(code): int(cell) for cell, code in crop.char_cells}
-    assert places == {"A": 0 * columns + 1, "B": 0 * columns + 3, "C": 3 * columns + 1}
-    for cell in places.values():
-        row, column = divmod(cell, columns)
-        ink = crop.grey[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
-        assert ink.min() < 128
-    blank = crop.grey[:, 5 * CELL :]
-    assert blank.min() == 255
-
-
-def test_crop_of_a_part_moves_targets_and_pixels_alike() -> None:
-    page = read_page(page_with({(90, 66): "B"}))
-    whole = draw(page, 0, 0, 2.0, 448, 336)
-    part = cut(page, 56, 28, 2.0, 112, 112)
-    assert np.abs(part.grey.astype(int) - whole[56:168, 112:224]).max() < 40  # the same drawing, up to antialiasing
-    assert [int(cell) for cell, _ in part.char_cells] == [2 * 4 + 2]  # letter at 68..84, 59..76 of four by four cells
-
-
-def test_crop_beyond_the_page_is_white() -> None:
-    page = read_page(page_with({(30, 25): "A"}))
-    grey = draw(page, -50, -50, 1.0, 112, 112)
-    assert grey.shape == (112, 112) and grey[:50].min() == 255 and grey[50:].min() < 128
-
-
-def test_text_of_a_crop_has_whole_words_only() -> None:
-    page = read_page(page_with({(10, 30): "alpha beta gamma", (60, 60): "delta"}))
-    x = float(page.centres[2][0]) + 0.1  # cuts "alpha" in two
-    assert cut(page, x, 0, 1.0, 224, 168).text == "beta gamma delta"
-    assert join_lines(["劳动", "者每年", "rests", "well"]) == "劳动者每年 rests well"
-
-
-def test_tokens_of_a_page_lie_where_their_text_is(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> None:
-    batches = make_batches(corpus, tokenizer)
-    page = batches.page(random.Random(3))
-    texts = [tokenizer.decode([int(token)]) for token in page.tokens]
-    assert len(texts) > 50
-    crop = cut(page, 0, 0, 1.0, int(page.width) // CELL * CELL, int(page.height) // CELL * CELL)
-    cells: dict[int, set[str]] = {}
-    for cell, code in crop.char_cells:
-        cells.setdefault(int(cell), set()).add(chr(code))
-    known = [
-        bool(set(tokenizer.decode([int(token)]).strip()) & cells.get(int(cell), set()))
-        for cell, token in crop.token_cells
-        if "\ufffd" not in tokenizer.decode([int(token)])
-    ]
-    assert np.mean(known) > 0.95
-
-
-def test_character_places_mark_empty_cells() -> None:
-    characters = CharacterSet(["A", "B"])
-    places = characters.places(np.asarray([[1, ord("A")], [1, ord(" ")], [2, ord("Z")]]), 4)
-    assert sorted(map(tuple, places.tolist())) == [(0, BLANK), (1, 2), (2, 1), (3, BLANK)]
-
-
-@pytest.mark.parametrize("text", [VI, EN, ZH])
-def test_span_is_a_part_of_its_text(text: str) -> None:
-    rng = random.Random(0)
-    spans = {span_of(text, rng) for _ in range(20)}
-    assert len(spans) > 5 and all(span in text for span in spans)
-
-
-def test_layout_draws_every_language() -> None:
-    for text in (VI, EN, ZH):
-        page = lay_out([text] * 30, random.Random(1), Fonts())
-        drawn = "".join(map(chr, page.chars))
-        assert text[:3] in drawn
-        assert draw(page, 0, 0, 1.0, 224, 224).min() < 128
 
 
 def test_patchify_equals_the_stock_image_processor() -> None:
@@ -254,16 +153,61 @@ def test_bag_losses_share_a_cell_among_its_things() -> None:
     assert bag_recall(scores, torch.tensor([[0, 0], [0, 2], [1, 0]])) == pytest.approx(1 / 3)
 
 
-def test_pictures_differ_from_each_other_and_resemble_their_second_view() -> None:
-    one, two = draw_picture(random.Random(1), (112, 112), (84, 84))
-    assert one.shape == (112, 112, 3) and two.shape == (84, 84, 3)
-    assert np.abs(one.mean((0, 1)) - two.mean((0, 1))).max() < 60
+def plain_cell_loss(cells: Tensor, words: Tensor, under: list[tuple[int, int]], ids: list[int], heat: float) -> float:
+    """`cell_info_nce` cell by cell, with bags of tokens compared as such."""
+    over: dict[int, list[int]] = {}
+    for number, (_, cell) in enumerate(under):
+        over.setdefault(cell, []).append(number)
+    bags = {cell: sorted(ids[number] for number in numbers) for cell, numbers in over.items()}
+    texts = {cell: torch.stack([words[under[n][0]] for n in numbers]).mean(dim=0) for cell, numbers in over.items()}
+
+    def cosine(cell: int, text: int) -> float:
+        return float(torch.cosine_similarity(cells[cell], texts[text], dim=0)) / heat
+
+    total = 0.0
+    for cell in over:
+        others = [other for other in over if other == cell or bags[other] != bags[cell]]
+        total += np.log(sum(np.exp(cosine(cell, other)) for other in others)) - cosine(cell, cell)
+        total += np.log(sum(np.exp(cosine(other, cell)) for other in others)) - cosine(cell, cell)
+    return total / (2 * len(over))
 
 
-def make_batches(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Batches:
-    return Batches(
-        corpus, tokenizer, CharacterSet.of(corpus, 200), Fonts(), STAGES, Value("d", 0.0), seed=5
-    )  # fmt: skip
+def test_cells_and_the_words_under_them_equal_a_plain_reference() -> None:
+    torch.manual_seed(0)
+    cells, words = torch.randn(7, 8, requires_grad=True), torch.randn(12, 8, requires_grad=True)
+    # Cells 0, 2, 5 lie over tokens 3 and 4, in either order: one bag. Cell 6 has them too, but one twice. 1: no text.
+    under = [(0, 0), (1, 0), (2, 2), (3, 2), (4, 3), (6, 4), (7, 5), (8, 5), (9, 6), (10, 6), (11, 6)]
+    ids = [3, 4, 4, 3, 9, 7, 3, 4, 3, 4, 4]
+    loss = cell_info_nce(cells, words, torch.tensor(under), torch.tensor(ids), 0.3)
+    assert loss.item() == pytest.approx(plain_cell_loss(cells.detach(), words.detach(), under, ids, 0.3), abs=1e-5)
+    unmasked = plain_cell_loss(cells.detach(), words.detach(), under, list(range(len(ids))), 0.3)
+    assert unmasked > loss.item() + 0.01
+    loss.backward()
+    assert cells.grad is not None and words.grad is not None
+    for grad, without in ((cells.grad, {1}), (words.grad, {5})):  # what has no counterpart gets no gradient
+        moved = set(torch.flatten(grad.norm(dim=1).nonzero()).tolist())
+        assert moved == set(range(len(grad))) - without
+
+
+def test_cells_that_match_their_words_lose_nothing() -> None:
+    things = torch.eye(5)
+    under, ids = torch.arange(5)[:, None].expand(5, 2), torch.arange(5)
+    assert float(cell_info_nce(things, things, under, ids, 0.05)) < 1e-6
+    assert float(cell_info_nce(things, things.roll(1, 0), under, ids, 0.05)) > 10
+
+
+def test_character_scores_go_by_cell_and_slot(tokenizer: PreTrainedTokenizerBase) -> None:
+    torch.manual_seed(0)
+    starter = Starter(build_model(tokenizer, TINY), 10)
+    cells = torch.randn(3, TINY.hidden)
+    everything, some = starter.character_scores(cells, torch.arange(10)), torch.tensor([7, 2])
+    assert everything.shape == (3 * SLOTS, 10)
+    torch.testing.assert_close(starter.character_scores(cells, some), everything[:, some])
+    # A row depends on its own cell alone.
+    other = cells.clone()
+    other[1] += torch.randn(TINY.hidden)
+    changed = (starter.character_scores(other, some) - everything[:, some]).abs().amax(dim=1) > 1e-6
+    assert changed.tolist() == [False] * SLOTS + [True] * SLOTS + [False] * SLOTS
 
 
 @pytest.mark.parametrize("progress", [0.1, 0.6, 0.95])
@@ -274,16 +218,24 @@ def test_a_batch_depends_on_its_number_alone(
     crops, pairs = batches.batch(6, progress)
     again, pairs_again = make_batches(corpus, tokenizer).batch(6, progress)
     assert torch.equal(crops.pixels, again.pixels) and torch.equal(pairs.queries.ids, pairs_again.queries.ids)
+    assert torch.equal(crops.characters, again.characters) and torch.equal(crops.under, again.under)
     other, _ = batches.batch(7, progress)
     assert not torch.equal(crops.pixels, other.pixels)
     assert (crops.second is not None) == (progress > 0.5)
-    assert int(crops.characters[:, 0].max()) < crops.pixels.shape[0] * crops.pixels[0, ::CELL, ::CELL, 0].numel()
+    slots = crops.pixels.shape[0] * crops.pixels[0, ::CELL, ::CELL, 0].numel() * SLOTS
+    assert int(crops.characters[:, 0].max()) < slots
 
 
 def test_a_short_run_learns_saves_and_resumes(corpus: Corpus, settings: Settings, tmp_path: Path) -> None:
     run = Run(tmp_path, corpus, settings, Fonts())
-    losses = train_steps(run, 20)
-    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    probes = [make_batches(run.corpus, run.tokenizer).batch(100 + number, 0.1) for number in range(4)]
+
+    def characters() -> float:
+        return float(np.mean([run.loss(*probe, 0.1)[1]["characters"] for probe in probes]))
+
+    before = characters()
+    train_steps(run, 20)
+    assert characters() < 0.8 * before
     run.save()
     resumed = Run(tmp_path, corpus, settings, Fonts())
     assert resumed.progress.step == 20
@@ -301,10 +253,50 @@ def test_later_stages_give_finite_losses_and_gradients(
     for index in (0, 1, 3):
         loss, parts = run.loss(*batches.batch(index, done), done, watch=True)
         loss.backward()
-        dense = set() if done > 0.9 else {"tokens", "characters"}
-        assert torch.isfinite(loss) and {"views", "text"} | dense <= parts.keys()
+        dense = {"words", "characters", "recall"}
+        assert torch.isfinite(loss) and {"views", "text"} <= parts.keys()
+        assert dense & parts.keys() == (set() if done > 0.9 else dense)
     norms = [float(p.grad.norm()) for p in run.starter.parameters() if p.grad is not None]
     assert np.isfinite(norms).all() and min(norms) >= 0
+
+
+def test_words_join_the_loss_from_their_time_on_and_in_their_turn(
+    corpus: Corpus, settings: Settings, tmp_path: Path
+) -> None:
+    run = Run(tmp_path, corpus, replace(settings, words_from=0.2, words_every=2), Fonts())
+    batches = make_batches(run.corpus, run.tokenizer)
+    crops, _ = batches.batch(1, 0.3)
+    parts_of = {}
+    for step, done in ((0, 0.1), (0, 0.3), (1, 0.3), (2, 0.3)):
+        run.progress.step = step
+        parts_of[step, done] = run.loss(crops, None, done)[1]
+    assert [place for place, parts in parts_of.items() if "words" in parts] == [(0, 0.3), (2, 0.3)]
+    run.progress.step = 0
+    loss, parts = run.loss(crops, None, 0.3)
+    assert float(loss.detach()) == pytest.approx(parts["characters"] + parts["words"], abs=1e-3)
+
+
+def test_words_train_looking_and_reading_alike(corpus: Corpus, settings: Settings, tmp_path: Path) -> None:
+    run = Run(tmp_path, corpus, replace(settings, words_from=0.0, words_every=1), Fonts())
+    crops, _ = make_batches(run.corpus, run.tokenizer).batch(1, 0.3)
+    cells = run.starter.look(crops.pixels)
+    run._word_loss(cells, crops).backward()
+    model = run.starter.model
+    read = set(crops.reading.ids.flatten()[crops.under[:, 0]].tolist())
+    embedding = model.language_model.embed_tokens.weight.grad
+    # Padding is read but no cell lies over it; the two ends of a picture are embedded too.
+    assert set(torch.flatten(embedding.norm(dim=1).nonzero()).tolist()) >= read
+    for part in (model.visual.patch_embed.proj, model.visual.blocks[0].attn.qkv, run.starter.projection):
+        assert part.weight.grad is not None and float(part.weight.grad.norm()) > 0
+    optimizer = torch.optim.Adam(run.starter.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(15):
+        loss = run._word_loss(run.starter.look(crops.pixels), crops)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_closed_form_projection_takes_down_what_pairs_differ_in() -> None:
