@@ -320,7 +320,10 @@ def test_a_calibrated_run_exports_a_checkpoint_that_encodes_alike(
     corpus: Corpus, settings: Settings, tmp_path: Path
 ) -> None:
     run = Run(tmp_path / "run", corpus, settings, Fonts())
-    starter = run.calibrated(0.0)
+    starter = run.averaged()
+    before = starter.projection.weight.detach().clone()
+    starter = run.calibrated(starter, 0.0)
+    assert not torch.allclose(starter.projection.weight, before)
     export(starter, run.tokenizer, tmp_path / "checkpoint")
     embedder = ColPaLiQwenEmbedder.from_pretrained(tmp_path / "checkpoint")
     with torch.no_grad():
@@ -329,6 +332,9 @@ def test_a_calibrated_run_exports_a_checkpoint_that_encodes_alike(
     encoded = torch.as_tensor(embedder.encode(text=[VI]))
     assert float((encoded * expected).sum()) > 0.99  # written in bf16
     assert embedder.processor.image_processor.size["longest_edge"] == 1000 * 28 * 28
+    with torch.no_grad():
+        again = Starter.of(embedder).embed(ids, torch.tensor([ids.shape[1]]))
+    torch.testing.assert_close(again, encoded, atol=1e-4, rtol=0)
 
 
 def test_row_names_the_random_baseline() -> None:

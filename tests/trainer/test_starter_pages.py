@@ -27,7 +27,7 @@ from trainer.starter.render import (
     lay_out_special,
     read_page,
 )
-from trainer.starter.samples import BLANK, UNKNOWN, CharacterSet, span_of
+from trainer.starter.samples import BLANK, UNKNOWN, CharacterSet, sentence_of, span_of
 
 TEXTS = {"vi": VI, "en": EN, "zh": ZH}
 
@@ -210,6 +210,20 @@ def test_span_is_a_part_of_its_text(text: str) -> None:
     rng = random.Random(0)
     spans = {span_of(text, rng) for _ in range(20)}
     assert len(spans) > 5 and all(span in text for span in spans)
+
+
+def test_span_of_few_words_is_short() -> None:
+    rng = random.Random(0)
+    assert {len(span_of(EN, rng, most=3).split()) for _ in range(10)} == {3}
+    assert {len(span_of(EN, rng).split()) for _ in range(40)} <= set(range(4, 25))
+
+
+def test_sentence_is_whole_and_of_fitting_length() -> None:
+    rng = random.Random(0)
+    text = "Too short. The first one has six words. The second one has six too! 他今天去学校读书。"
+    found = {sentence_of(text, rng).rstrip(".!。") for _ in range(40)}
+    assert found == {"The first one has six words", "The second one has six too", "他今天去学校读书"}
+    assert sentence_of("one two three", rng) == "one two three"  # without a sentence: a run of words
 
 
 def test_layout_draws_every_language() -> None:

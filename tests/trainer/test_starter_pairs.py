@@ -196,7 +196,8 @@ def test_same_seed_gives_the_same_bytes(corpus: Corpus, tmp_path: Path) -> None:
 
 def test_command_keeps_held_out_documents_to_the_evaluation(texts: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trainer.starter.pairs", "--texts", str(texts), "--out", str(tmp_path)]
-    subprocess.run([*command, "--samples", "30", "--held-out", "20"], check=True, capture_output=True)
+    counts = ("--samples", "30", "--held-out", "20", "--shares", "3", "2", "2", "2", "1")
+    subprocess.run([*command, *counts], check=True, capture_output=True)
     words = {
         held: {word for (_, side), line in WORDS.items() if side == held for word in line.split()}
         | set("".join(WORDS["zh", held]))
@@ -235,6 +236,14 @@ def test_tasks_without_texts_are_left_out_and_said(
     assert {line["task"] for line in lines} == {"text_pair"} and not any("score" in line for line in lines)
     with pytest.raises(InputError, match="no sample can be made"):
         list(PairWriter(Corpus([Document("d", "en", ("short",))], []), tmp_path, Fonts(), 1).lines(1))
+
+
+def test_shares_choose_the_tasks(corpus: Corpus, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shares = {"text_pair": 0.0, "instr": 3.0, "vqa_multi": 1.0}
+    write_pairs(corpus, tmp_path / "train.jsonl", 24, Fonts(), 1, shares)
+    tasks = [line["task"] for line in read_lines(tmp_path / "train.jsonl")]
+    assert set(tasks) == {"instr", "vqa_multi"} and tasks.count("instr") > tasks.count("vqa_multi")
+    assert not caplog.text  # what has no share is not missed
 
 
 def test_special_pages_occur(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
