@@ -67,9 +67,9 @@ def main_metrics(evaluation: Evaluation) -> dict[str, float]:
     found: dict[str, float] = {}
     for part in evaluation.parts:
         if part.language is None:
-            found[f"{part.task} nDCG@10"] = part.metrics["ndcg@10"]
-            if "spearman" in part.metrics:
-                found[f"{part.task} Spearman"] = part.metrics["spearman"]
+            for metric, shown in (("ndcg@10", "nDCG@10"), ("spearman", "Spearman")):
+                if metric in part.metrics:
+                    found[f"{part.task} {shown}"] = part.metrics[metric]
     return found
 
 

@@ -67,17 +67,22 @@ class LiveBytes(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and count the storages it made."""
+        if func is not torch.ops.aten.lift_fresh.default:  # which `torch.tensor` shows its new values to
+            for leaf in tree_leaves((args, kwargs)):
+                # What an operation takes and none has made was there before: a weight, of which a view may come back.
+                if isinstance(leaf, Tensor):
+                    self._count(leaf.untyped_storage(), 0)
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._count(leaf.untyped_storage())
+                storage = leaf.untyped_storage()
+                self._count(storage, storage.nbytes())
         return result
 
-    def _count(self, storage: torch.UntypedStorage) -> None:
+    def _count(self, storage: torch.UntypedStorage, size: int) -> None:
         key = storage._cdata
         if key in self._seen:
             return
-        size = storage.nbytes()
         self._seen.add(key)
         self.now += size
         self.peak = max(self.peak, self.now)

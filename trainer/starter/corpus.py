@@ -5,7 +5,7 @@ Reads only a folder of plain files; knows nothing of pages, tokens or models. Fi
 - `.tsv` with a header that names two of the columns en, vi, zh: parallel pairs (column `file`, if any: the document)
 - `.jsonl`, `.jsonl.gz`: objects with two of the keys en, vi, zh (parallel), or with `q` and `a` (question -> passage)
 - `.json` in SQuAD layout: question -> passage
-- `.csv` without header, `sentence1, sentence2, score 0-5`: rows of score 4 or more are paraphrases
+- `.csv` without header, `sentence1, sentence2, score 0-5`: scored pairs; rows of score 4 or more are paraphrases too
 - `NAME.src.txt` beside `NAME.tgt.txt`: long message and its short question, line by line ("_" joins syllables)
 - any other `.txt`: paragraphs of one text
 """
@@ -46,7 +46,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two texts that must find each other: `kind` is "parallel", "question" or "paraphrase"."""
+    """Two texts that must find each other ("parallel", "question", "paraphrase"), or are as alike as `score` says."""
 
     document: str
     kind: str
@@ -54,6 +54,7 @@ class Pair:
     positive: str
     query_language: str
     positive_language: str
+    score: float = 1.0  # 0 to 1; below 1 only for the kind "scored"
 
 
 @dataclass
@@ -201,10 +202,13 @@ def _add_squad(corpus: Corpus, name: str, path: Path) -> None:
 def _add_paraphrases(corpus: Corpus, name: str, path: Path) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         for index, row in enumerate(csv.reader(file)):
-            if len(row) == 3 and float(row[2]) >= 4.0:
-                first, second = clean(row[0]), clean(row[1])
-                language = language_of(first)
-                document = f"{name}#{index // _CHUNK}"
+            if len(row) != 3:
+                continue
+            first, second, score = clean(row[0]), clean(row[1]), float(row[2])
+            language = language_of(first)
+            document = f"{name}#{index // _CHUNK}"
+            corpus.pairs.append(Pair(document, "scored", first, second, language, language, score / 5))
+            if score >= 4.0:
                 corpus.pairs.append(Pair(document, "paraphrase", first, second, language, language))
 
 

@@ -42,6 +42,21 @@ def info_nce(queries: Tensor, documents: Tensor, temperature: float, groups: Ten
     return (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
 
 
+def cell_info_nce(cells_ND: Tensor, words_MD: Tensor, under_M2: Tensor, ids_M: Tensor, temperature: float) -> Tensor:
+    """Symmetric InfoNCE between cells and the tokens under them: what is seen at a place is what is read there.
+
+    `under` holds (row of `words`, row of `cells`) for every token, `ids` its token. A cell's text is the mean of its
+    tokens' vectors; cells over the same tokens are not each other's negatives.
+    """
+    words, cells = under_M2.unbind(1)
+    used, place = torch.unique(cells, return_inverse=True)
+    texts = torch.zeros(len(used), words_MD.shape[1], dtype=torch.float32).index_add(0, place, words_MD[words].float())
+    # Sums of pseudo-random 62-bit numbers, one a token: equal for equal bags, hardly ever otherwise.
+    mixed = (ids_M * 0x9E3779B97F4A7C1 ^ (ids_M + 1) * 0x2545F4914F6CDD1) & ((1 << 61) - 1)
+    bags = torch.zeros(len(used), dtype=torch.int64).index_add(0, place, mixed)
+    return info_nce(F.normalize(cells_ND[used].float(), dim=-1), F.normalize(texts, dim=-1), temperature, bags)
+
+
 def mixed_info_nce(
     views: dict[str, Tensor],
     routes: Sequence[tuple[str, str]],

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase, Qwen2VLConfig, Qwen2VLModel
 
+from embedder.model import ColPaLiQwenEmbedder
 from embedder.pooling import cut_and_normalize, masked_mean
+from trainer.starter.render import SLOTS
 from trainer.starter.tokenizer import IMAGE_PAD, PAD, VIDEO_PAD, VISION_END, VISION_START
 
 DIMENSION = 1024
+_SLOT_WIDTH = 96
 PATCH, MERGE = 14, 2
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's, as in every Qwen2-VL image processor
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -96,15 +99,22 @@ def patchify(pixels_BHWC: Tensor) -> Tensor:
 
 
 class Starter(nn.Module):
-    """Model and projection, with the heads that only training needs: characters and tokens of a cell."""
+    """Model and projection, with the heads that only training needs: the characters in each slot of a cell."""
 
     def __init__(self, model: Qwen2VLModel, characters: int) -> None:
         super().__init__()
         hidden = model.config.text_config.hidden_size
         self.model = model
         self.projection = nn.Linear(hidden, DIMENSION, bias=False)
-        self.characters = nn.Linear(hidden, characters)
-        self.token_scale = nn.Parameter(torch.tensor(3.0))  # log of the inverse temperature of `token_scores`
+        self.slots = nn.Linear(hidden, SLOTS * _SLOT_WIDTH)
+        self.characters = nn.Linear(_SLOT_WIDTH, characters)
+
+    @classmethod
+    def of(cls, embedder: ColPaLiQwenEmbedder) -> "Starter":
+        """A finished checkpoint as a network of the recipe, without heads worth anything."""
+        starter = cls(embedder.model, characters=1)
+        starter.projection = embedder.projection
+        return starter.eval()
 
     def look(self, pixels_BHWC: Tensor) -> Tensor:
         """Merged cells of equally large images: [B, H, W, 3] uint8 -> [B, cells, hidden]."""
@@ -125,19 +135,10 @@ class Starter(nn.Module):
         merged: Tensor = visual.merger(states)
         return merged.view(batch, length // (MERGE * MERGE), -1)
 
-    def character_scores(self, cells: Tensor) -> Tensor:
-        """Logits over the character set (index 0: blank)."""
-        scores: Tensor = self.characters(F.layer_norm(cells, cells.shape[-1:]))
-        return scores
-
-    def token_scores(self, cells: Tensor, candidates: Tensor) -> Tensor:
-        """Logits over candidate tokens: likeness to the text tower's own embeddings.
-
-        They pull what is seen to where the same word, read as text, already is. Embeddings are only a target here.
-        """
-        words = self.model.language_model.embed_tokens(candidates).detach()
-        scores: Tensor = self.token_scale.exp() * F.normalize(cells, dim=-1) @ F.normalize(words, dim=-1).T
-        return scores
+    def character_scores(self, cells_ND: Tensor, candidates_K: Tensor) -> Tensor:
+        """Logits of candidate characters in each slot of each cell, [N * SLOTS, K]."""
+        slots = self.slots(F.layer_norm(cells_ND, cells_ND.shape[-1:])).view(-1, _SLOT_WIDTH)
+        return F.linear(slots, self.characters.weight[candidates_K], self.characters.bias[candidates_K])
 
     def embed(
         self, ids_BL: Tensor, lengths_B: Tensor, cells: Tensor | None = None, grid: tuple[int, int] = (0, 0)
@@ -152,6 +153,12 @@ class Starter(nn.Module):
 
         The sequence is vision start, cells, vision end, text: what the checkpoint's chat template writes.
         """
+        states = self.states(ids_BL, cells, grid)
+        before = 0 if cells is None else grid[0] * grid[1] + 2
+        return masked_mean(states, torch.arange(states.shape[1]) < lengths_B[:, None] + before)
+
+    def states(self, ids_BL: Tensor, cells: Tensor | None = None, grid: tuple[int, int] = (0, 0)) -> Tensor:
+        """Last-layer states of such sequences: [B, L, hidden], or [B, 1 + cells + 1 + L, hidden]."""
         language = self.model.language_model
         states = language.embed_tokens(ids_BL)
         batch, length = ids_BL.shape
@@ -170,11 +177,9 @@ class Starter(nn.Module):
             tail = torch.arange(after, after + 1 + length).expand(3, -1)
             positions = torch.cat([torch.zeros(3, 1, dtype=torch.long), image, tail], dim=1)
             positions = positions.unsqueeze(1).expand(3, batch, -1)
-            lengths_B = lengths_B + rows * columns + 2
         # Padding stands at the right of a causal model: no real token sees it, so no mask is needed.
-        states = language(inputs_embeds=states, position_ids=positions, use_cache=False).last_hidden_state
-        mask = torch.arange(states.shape[1]) < lengths_B[:, None]
-        return masked_mean(states, mask)
+        last: Tensor = language(inputs_embeds=states, position_ids=positions, use_cache=False).last_hidden_state
+        return last
 
     def _vision_rotation(self, rows: int, columns: int, like: Tensor) -> tuple[Tensor, Tensor]:
         row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")

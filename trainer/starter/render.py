@@ -4,6 +4,7 @@ A page stays a display list: a crop is drawn straight from it in one or two mill
 """
 
 import html
+import math
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -13,8 +14,13 @@ from pathlib import Path
 import numpy as np
 import pymupdf
 from numpy.typing import NDArray
+from PIL import Image
+
+from trainer.starter.layouts import special_page
 
 CELL = 28  # pixels of one merged token: patch 14 x merge 2
+SLOT = (14, 7)  # height, width in pixels: a cell has 2 x 4 slots, each about one letter large
+SLOTS = (CELL // SLOT[0]) * (CELL // SLOT[1])
 A4 = (595.0, 842.0)
 _MARGIN = 0.03
 _CJK = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
@@ -62,12 +68,12 @@ class Page:
 
 @dataclass
 class Crop:
-    """Grey pixels of a part of a page with what stands in it; cells count row by row."""
+    """Grey pixels of a part of a page with what stands in it; cells, and slots in a cell, count row by row."""
 
     grey: NDArray[np.uint8]  # [height, width]
     text: str
-    char_cells: NDArray[np.int32]  # [n, 2] cell, code point
-    token_cells: NDArray[np.int32]  # [n, 2] cell, token id
+    char_slots: NDArray[np.int32]  # [n, 2] cell * SLOTS + slot, code point
+    token_cells: NDArray[np.int32]  # [n, 2] cell, token id, in reading order
 
 
 def lay_out(
@@ -106,6 +112,19 @@ def lay_out(
         if taken:
             archive = fonts.archive if face else None
             page.insert_htmlbox(box, _markup(taken, rng), css=css, archive=archive, scale_low=0.6)
+    return read_page(page, tokens)
+
+
+def lay_out_special(
+    kind: str,
+    paragraphs: Sequence[str],
+    language: str,
+    rng: random.Random,
+    fonts: Fonts,
+    tokens: LineTokens | None = None,
+) -> Page:
+    """A table, a receipt or a chart with words of `paragraphs`; see `trainer.starter.layouts`."""
+    page = special_page(kind, paragraphs, language, rng, _family(rng, fonts), fonts.archive)
     return read_page(page, tokens)
 
 
@@ -150,18 +169,44 @@ def read_page(page: pymupdf.Page, tokens: LineTokens | None = None) -> Page:
     )
 
 
-def cut(page: Page, left: float, top: float, scale: float, width: int, height: int) -> Crop:
-    """The `width` x `height` pixels whose corner is (left, top) in points, drawn at `scale` pixels a point."""
+def cut(page: Page, left: float, top: float, scale: float, width: int, height: int, skew: float = 0.0) -> Crop:
+    """The `width` x `height` pixels whose corner is (left, top) in points, drawn at `scale` pixels a point.
+
+    `skew` turns them around their middle, in degrees, as a page lies askew on a scanner.
+    """
+    places, token_places = _turned(page.centres, left, top, scale, width, height, skew), page.token_centres
+    token_places = _turned(token_places, left, top, scale, width, height, skew)
     return Crop(
-        grey=draw(page, left, top, scale, width, height),
+        grey=draw(page, left, top, scale, width, height, skew),
         text=text_within(page, left, top, left + width / scale, top + height / scale),
-        char_cells=_cells(page.chars.astype(np.int32), page.centres, left, top, scale, width, height),
-        token_cells=_cells(page.tokens, page.token_centres, left, top, scale, width, height),
+        char_slots=_places(page.chars.astype(np.int32), places, width, height, True),
+        token_cells=_places(page.tokens, token_places, width, height, False),
     )
 
 
-def draw(page: Page, left: float, top: float, scale: float, width: int, height: int) -> NDArray[np.uint8]:
-    """Grey pixels of a part of a page; what lies outside the page is white."""
+def _turned(
+    centres: NDArray[np.float32], left: float, top: float, scale: float, width: int, height: int, skew: float
+) -> NDArray[np.float32]:
+    """Places on the page (points) as places in the crop (pixels)."""
+    pixels = centres * scale - np.asarray([round(left * scale), round(top * scale)], np.float32)
+    if not skew or not len(pixels):
+        return pixels
+    middle = np.asarray([width / 2, height / 2], np.float32)
+    angle = math.radians(skew)
+    turn = np.asarray([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], np.float32)
+    return ((pixels - middle) @ turn + middle).astype(np.float32)
+
+
+def draw(
+    page: Page, left: float, top: float, scale: float, width: int, height: int, skew: float = 0.0
+) -> NDArray[np.uint8]:
+    """Grey pixels of a part of a page, turned by `skew` degrees; what lies outside the page is white."""
+    if skew:
+        # What turns into the picture lies at most this far outside of it.
+        edge = math.ceil(math.sin(math.radians(abs(skew))) * max(width, height) / 2) + 2
+        wide = draw(page, left - edge / scale, top - edge / scale, scale, width + 2 * edge, height + 2 * edge)
+        turned = Image.fromarray(wide).rotate(skew, Image.Resampling.BILINEAR, fillcolor=255)
+        return np.asarray(turned)[edge : edge + height, edge : edge + width]
     x, y = round(left * scale), round(top * scale)
     drawn = page.drawing.get_pixmap(
         matrix=pymupdf.Matrix(scale, scale),
@@ -224,21 +269,18 @@ def _is_letter(code: int) -> bool:
     return not char.isspace() and not _CJK.match(char)
 
 
-def _cells(
-    ids: NDArray[np.int32],
-    centres: NDArray[np.float32],
-    left: float,
-    top: float,
-    scale: float,
-    width: int,
-    height: int,
+def _places(
+    ids: NDArray[np.int32], pixels: NDArray[np.float32], width: int, height: int, slots: bool
 ) -> NDArray[np.int32]:
-    """(cell, id) of everything whose centre lies in the crop."""
-    xs = centres[:, 0] * scale - round(left * scale)
-    ys = centres[:, 1] * scale - round(top * scale)
+    """(cell, id) or (cell * SLOTS + slot, id) of everything whose centre lies in the crop."""
+    xs, ys = pixels[:, 0], pixels[:, 1]
     inside = (xs >= 0) & (xs < width) & (ys >= 0) & (ys < height)
-    cells = (ys[inside] // CELL).astype(np.int32) * (width // CELL) + (xs[inside] // CELL).astype(np.int32)
-    return np.stack([cells, ids[inside]], axis=1) if inside.any() else np.zeros((0, 2), np.int32)
+    x, y = xs[inside], ys[inside]
+    places = (y // CELL).astype(np.int32) * (width // CELL) + (x // CELL).astype(np.int32)
+    if slots:
+        slot = (y % CELL // SLOT[0]).astype(np.int32) * (CELL // SLOT[1]) + (x % CELL // SLOT[1]).astype(np.int32)
+        places = places * SLOTS + slot
+    return np.stack([places, ids[inside]], axis=1) if inside.any() else np.zeros((0, 2), np.int32)
 
 
 def _family(rng: random.Random, fonts: Fonts) -> tuple[str, str]:

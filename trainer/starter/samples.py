@@ -18,13 +18,17 @@ from transformers import PreTrainedTokenizerBase
 
 from embedder.prefixes import PROMPTS, TASKS
 from trainer.starter.corpus import Corpus, Document, Pair
+from trainer.starter.layouts import KINDS
 from trainer.starter.pictures import degrade, draw_picture, tint
-from trainer.starter.render import CELL, Crop, Fonts, Page, cut, draw, lay_out
+from trainer.starter.render import CELL, SLOTS, Crop, Fonts, Page, cut, draw, lay_out, lay_out_special
 
 BLANK, UNKNOWN = 0, 1
 _WORD = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]|[^\s\u2e80-\u9fff\uff00-\uffef]+")
+_SENTENCE = re.compile(r"[^.!?。！？；;]+[.!?。！？；;]?")
 _LANGUAGE_SHARES = {"vi": 0.45, "en": 0.28, "zh": 0.27}
-_PAGE_SHARES = {"vi": 0.48, "en": 0.34, "zh": 0.18}  # thousands of Chinese characters are out of reach anyway
+_PAGE_SHARES = {"vi": 0.4, "en": 0.3, "zh": 0.3}
+_SPECIAL_SHARE = 0.12  # of pages: tables, receipts, charts
+_SKEWED_SHARE = 0.2  # of crops: up to two and a half degrees, as on a scanner
 _EASY_SHARES = {"vi": 0.55, "en": 0.45}
 
 
@@ -47,7 +51,9 @@ class PairBatch:
 
 @dataclass(frozen=True)
 class CropBatch:
-    """Crops with characters (flat cell, index in the character set) and tokens (flat cell, token id).
+    """Crops with characters (flat slot, index in the character set) and their text as it is read.
+
+    `reading` holds the tokens of each crop in reading order, `under` (flat position in `reading.ids`, flat cell).
 
     `second`, if there, shows the same things at another scale (perhaps in another size) and worse; `whole` is all text
     of a crop, `span` a part of it. The last `pictures` rows are pictures without text. `views`, `frozen`: see Stage.
@@ -56,7 +62,8 @@ class CropBatch:
     pixels: Tensor
     second: Tensor | None
     characters: Tensor
-    tokens: Tensor
+    reading: Texts
+    under: Tensor
     whole: Texts
     span: Texts
     pictures: int
@@ -75,7 +82,7 @@ class Stage:
     letter: tuple[float, float]  # text size in pixels
     easy: bool  # few fonts, black on white
     views: bool  # match views of a crop
-    pairs: int  # short pairs per batch; long ones: a third
+    pairs: int  # short pairs per batch; long ones: half as many
     second: tuple[int, int] | None = None  # height, width of the second view, in every third batch
     whole_pages: bool = False  # a crop is a whole A4 page
     frozen: bool = False  # the vision tower only looks: on whole pages its backward pass costs four times the rest
@@ -104,13 +111,13 @@ class CharacterSet:
     def __len__(self) -> int:
         return len(self.characters) + 2
 
-    def places(self, char_cells: np.ndarray, cells: int) -> np.ndarray:
-        """(cell, index) of every visible character, and (cell, BLANK) for empty cells."""
+    def places(self, char_slots: np.ndarray, slots: int) -> np.ndarray:
+        """(slot, index) of every visible character, and (slot, BLANK) for empty slots."""
         seen = [
-            (int(cell), self._index.get(int(code), UNKNOWN)) for cell, code in char_cells if not chr(code).isspace()
+            (int(slot), self._index.get(int(code), UNKNOWN)) for slot, code in char_slots if not chr(code).isspace()
         ]
-        empty = set(range(cells)) - {cell for cell, _ in seen}
-        return np.asarray(seen + [(cell, BLANK) for cell in sorted(empty)], np.int64).reshape(-1, 2)
+        empty = set(range(slots)) - {slot for slot, _ in seen}
+        return np.asarray(seen + [(slot, BLANK) for slot in sorted(empty)], np.int64).reshape(-1, 2)
 
 
 class Batches(IterableDataset):  # type: ignore[type-arg]
@@ -182,6 +189,8 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
             start = rng.randrange(len(document.paragraphs)) if rng.random() < 0.7 else 0
             paragraphs += document.paragraphs[start:]
         fonts = Fonts() if easy else self.fonts
+        if not easy and not only_a4 and rng.random() < _SPECIAL_SHARE:
+            return lay_out_special(rng.choice(list(KINDS)), paragraphs, language, rng, fonts, self._line_tokens)
         return lay_out(paragraphs, rng, fonts, self._line_tokens, only_a4)
 
     def crop_batch(self, stage: Stage, rng: random.Random) -> CropBatch:
@@ -206,12 +215,14 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
                 if far and len(taken) < stage.per_page and len(crops) < count:
                     taken.append((left, top))
                     crops.append((page, left, top, scale))
-        return self._gather([cut(*crop, width, height) for crop in crops], crops, stage, rng)
+        skews = [0.0 if stage.easy or rng.random() > _SKEWED_SHARE else rng.uniform(-2.5, 2.5) for _ in crops]
+        drawn = [cut(*crop, width, height, skew) for crop, skew in zip(crops, skews, strict=True)]
+        return self._gather(drawn, crops, stage, rng)
 
     def pair_batch(self, stage: Stage, rng: random.Random) -> PairBatch:
         """Pairs of one kind: translations, questions with passages, or a sentence with the paragraph around it."""
-        kind = rng.choices(("parallel", "question", "inside"), (0.45, 0.3, 0.25))[0]
-        count = stage.pairs if kind == "parallel" else max(2, stage.pairs // 3)
+        kind = rng.choices(("parallel", "question", "inside"), (0.4, 0.25, 0.35))[0]
+        count = stage.pairs if kind == "parallel" else max(2, stage.pairs // 2)
         rows: list[tuple[str, str]] = []
         # Drawn four times over, then a run of similar lengths is kept: little padding, and length tells nothing.
         if kind == "inside":
@@ -232,7 +243,7 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
         start = rng.randrange(3 * count + 1)
         rows = rows[start : start + count]
         groups = [hash(positive) for _, positive in rows]
-        limit = 64 if kind == "parallel" else 160
+        limit = 64 if kind == "parallel" else 256
         task = {"parallel": "text_pair", "question": "instr", "inside": "ocr"}[kind]
         queries = [_prefixed(query, task, rng) for query, _ in rows]
         positives = [_prefixed(positive, task, rng) for _, positive in rows]
@@ -252,11 +263,11 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
     ) -> CropBatch:
         height, width = crops[0].grey.shape
         cells = (height // CELL) * (width // CELL)
-        characters, tokens = [], []
-        for index, crop in enumerate(crops):
-            offset = np.asarray([index * cells, 0])
-            characters.append(self.characters.places(crop.char_cells, cells) + offset)
-            tokens.append(crop.token_cells.astype(np.int64) + offset)
+        characters = [
+            self.characters.places(crop.char_slots, cells * SLOTS) + np.asarray([index * cells * SLOTS, 0])
+            for index, crop in enumerate(crops)
+        ]
+        reading, under = self._reading(crops, cells)
         pixels = [tint(crop.grey, rng, stage.easy) for crop in crops]
         if not stage.easy:
             pixels = [degrade(image, rng) if rng.random() < 0.25 else image for image in pixels]
@@ -274,13 +285,26 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
             pixels=torch.from_numpy(np.stack(pixels)),
             second=torch.from_numpy(np.stack(second)) if second else None,
             characters=torch.from_numpy(np.concatenate(characters)),
-            tokens=torch.from_numpy(np.concatenate(tokens)),
+            reading=reading,
+            under=under,
             whole=self.texts(whole, 400),
             span=self.texts([_prefixed(span, "ocr", rng) for span in spans], 64),
             pictures=pictures,
             views=stage.views,
             frozen=stage.frozen,
         )
+
+    def _reading(self, crops: list[Crop], cells: int) -> tuple[Texts, Tensor]:
+        """The tokens of crops as padded rows, and (flat position, flat cell) of each."""
+        rows = [crop.token_cells.astype(np.int64) for crop in crops]
+        longest = max(1, *(len(row) for row in rows))
+        ids = np.full((len(rows), longest), self.tokenizer.pad_token_id, np.int64)
+        under = []
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = row[:, 1]
+            under.append(np.stack([index * longest + np.arange(len(row)), index * cells + row[:, 0]], axis=1))
+        lengths = torch.tensor([len(row) for row in rows])
+        return Texts(torch.from_numpy(ids), lengths), torch.from_numpy(np.concatenate(under))
 
     def _second_view(
         self,
@@ -327,14 +351,21 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
         return found
 
 
-def span_of(text: str, rng: random.Random) -> str:
-    """4 to 24 words (Chinese: characters) in a row of `text`."""
+def span_of(text: str, rng: random.Random, most: int = 24) -> str:
+    """4 (or fewer, if `most` is) to `most` words (Chinese: characters) in a row of `text`."""
     words = list(_WORD.finditer(text))
     if len(words) < 5:
         return text
-    length = min(len(words), rng.randint(4, 24))
+    length = min(len(words), rng.randint(min(4, most), most))
     start = rng.randrange(len(words) - length + 1)
     return text[words[start].start() : words[start + length - 1].end()]
+
+
+def sentence_of(text: str, rng: random.Random) -> str:
+    """A sentence of `text` of at least 4 words and at most 40; without one, a run of words."""
+    sentences = [part.strip() for part in _SENTENCE.findall(text)]
+    fit = [part for part in sentences if 4 <= len(_WORD.findall(part)) <= 40]
+    return rng.choice(fit) if fit else span_of(text, rng)
 
 
 def _prefixed(text: str, task: str, rng: random.Random) -> str:

@@ -18,28 +18,29 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from trainer.starter.calibrate import closed_form, collect
 from trainer.starter.corpus import Corpus, balanced_texts, read_corpus
-from trainer.starter.losses import bag_cross_entropy, bag_recall, info_nce, mixed_info_nce
+from trainer.starter.losses import bag_cross_entropy, bag_recall, cell_info_nce, info_nce, mixed_info_nce
 from trainer.starter.model import Shape, Starter, build_model
 from trainer.starter.render import CELL, Fonts
-from trainer.starter.samples import Batches, CharacterSet, CropBatch, PairBatch, Stage
+from trainer.starter.samples import BLANK, Batches, CharacterSet, CropBatch, PairBatch, Stage
 from trainer.starter.team import Team
 from trainer.starter.tokenizer import train_tokenizer
 
 # (share of the time at which the stage ends, stage). Characters first, small crops, few fonts and large letters.
 PLAN: tuple[tuple[float, Stage], ...] = (
-    (0.27, Stage("easy", 12, (224, 224), 6, (16, 22), True, False, 48, pairs_every=4)),
-    (0.54, Stage("characters", 12, (224, 224), 6, (12, 22), False, False, 48, pairs_every=4)),
-    (0.74, Stage("views", 24, (224, 224), 4, (11, 20), False, True, 64, (224, 224), frozen=True)),
-    (0.84, Stage("strips", 10, (504, 728), 2, (11, 17), False, True, 64, (504, 728), frozen=True)),
+    (0.20, Stage("easy", 12, (224, 224), 6, (14, 22), True, False, 48, pairs_every=6)),
+    (0.62, Stage("characters", 12, (224, 224), 6, (12, 22), False, False, 48, pairs_every=6)),
+    (0.68, Stage("strips", 2, (504, 728), 1, (12, 20), False, False, 48, pairs_every=6)),
+    (0.92, Stage("crops", 32, (336, 336), 4, (11, 20), False, True, 64, (280, 280), frozen=True)),
     (1.00, Stage("pages", 7, (1036, 728), 1, (11, 16), False, True, 64, (840, 588), True, True)),
 )
 # (query, document). "joint" is an image with all its text, "asked" the second image with a span.
 ROUTES: tuple[tuple[str, str], ...] = (
-    ("span", "image"), ("span", "joint"), ("span", "whole"), ("image", "whole"), ("whole", "image"), ("image", "span"),
+    ("span", "image"), ("span", "whole"), ("image", "whole"), ("whole", "image"), ("image", "span"),
 )  # fmt: skip
+# With a second view, in every third batch; "joint" is the longest sequence, and comes along here only.
 SECOND_ROUTES: tuple[tuple[str, str], ...] = (
-    ("second", "image"), ("second", "joint"), ("second", "whole"), ("joint", "second"), ("asked", "joint"),
-    ("asked", "image"),
+    ("span", "joint"), ("second", "image"), ("second", "joint"), ("second", "whole"), ("joint", "second"),
+    ("asked", "joint"), ("asked", "image"),
 )  # fmt: skip
 
 
@@ -52,7 +53,8 @@ class Settings:
     weight_decay: float = 0.01
     warmup_steps: int = 60
     temperature: float = 0.05
-    tokens_from: float = 0.35  # share of the time from which tokens of cells are predicted too
+    words_from: float = 0.2  # share of the time from which what is read in a cell must match the text under it
+    words_every: int = 2  # in one of so many steps: it costs as much as looking does
     average: float = 0.998  # of the weights kept for the result (moving average)
     vocabulary: int = 16000
     characters: int = 4200
@@ -147,7 +149,7 @@ class Run:
         parts: dict[str, Tensor] = {}
         seen: dict[str, float] = {}
         starter = self.starter
-        weights = {"text": 1.0, "characters": 0.5 if crops.views else 1.0, "tokens": 1.0, "views": 2.0}
+        weights = {"text": 1.0, "characters": 0.5 if crops.views else 1.0, "words": 1.0, "views": 2.0}
         with torch.autocast("cpu", torch.bfloat16):
             if pairs is not None:
                 queries = starter.embed(pairs.queries.ids, pairs.queries.lengths)
@@ -155,16 +157,13 @@ class Run:
                 parts["text"] = info_nce(queries, positives, self.settings.temperature, pairs.groups)
             with torch.set_grad_enabled(not crops.frozen):
                 cells = starter.look(crops.pixels)
-            flat = cells.flatten(0, 1)
-            scores = starter.character_scores(flat)
-            if watch:
-                seen["recall"] = bag_recall(scores.detach().float(), _visible(crops.characters))
             if not crops.frozen:
-                parts["characters"] = bag_cross_entropy(scores, crops.characters)
-            if done >= self.settings.tokens_from and len(crops.tokens) and not crops.frozen:
-                parts["tokens"], recall = self._token_loss(flat, crops.tokens, watch)
+                parts["characters"], recall = self._character_loss(cells.flatten(0, 1), crops.characters, watch)
                 if recall is not None:
-                    seen["token_recall"] = recall
+                    seen["recall"] = recall
+                turn = self.progress.step % self.settings.words_every == 0
+                if turn and done >= self.settings.words_from and len(crops.under):
+                    parts["words"] = self._word_loss(cells, crops)
             if crops.views:
                 losses = self._view_losses(crops, cells)
                 seen |= {f"{query}>{document}": float(value.detach()) for (query, document), value in losses.items()}
@@ -187,9 +186,9 @@ class Run:
         ):
             (self.folder / name).replace(self.folder / final)
 
-    def calibrated(self, seconds: float) -> Starter:
-        """The averaged network with its projection refitted in closed form, on states collected for `seconds`."""
-        starter, (_, stage) = self.averaged(), self.settings.plan[-1]
+    def calibrated(self, starter: Starter, seconds: float) -> Starter:
+        """The network with its projection refitted in closed form, on states collected for `seconds`."""
+        _, stage = self.settings.plan[-1]
         batches = Batches(
             self.corpus, self.tokenizer, self.characters, self.fonts, self.settings.plan,
             Team(1, 0).done, self.settings.seed,
@@ -217,17 +216,33 @@ class Run:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
         return tokenizer
 
-    def _token_loss(self, flat: Tensor, places: Tensor, watch: bool) -> tuple[Tensor, float | None]:
-        """Tokens of cells, told from the batch's own tokens and as many random ones."""
+    def _character_loss(self, flat: Tensor, places: Tensor, watch: bool) -> tuple[Tensor, float | None]:
+        """Characters of slots, told from the batch's own characters and some random ones."""
         present, columns = torch.unique(places[:, 1], return_inverse=True)
         # Drawn from the step's number, so that a resumed run goes on as if it had not stopped.
         chance = torch.Generator().manual_seed(self.settings.seed + self.progress.step)
-        others = torch.randint(0, len(self.tokenizer), (1500,), generator=chance)
+        others = torch.randint(0, len(self.characters), (300,), generator=chance)
         candidates = torch.cat([present, others[~torch.isin(others, present)]])
+        scores = self.starter.character_scores(flat, candidates)
         targets = torch.stack([places[:, 0], columns], dim=1)
-        scores = self.starter.token_scores(flat, candidates)
-        recall = bag_recall(scores.detach().float(), targets) if watch else None
-        return bag_cross_entropy(scores, targets), recall
+        blank = places[:, 1] == BLANK
+        # Most slots are empty; what is empty is learned at once and must not drown the rest.
+        loss = bag_cross_entropy(scores, targets[~blank]) + 0.15 * bag_cross_entropy(scores, targets[blank])
+        return loss, bag_recall(scores.detach().float(), targets[~blank]) if watch else None
+
+    def _word_loss(self, cells: Tensor, crops: CropBatch) -> Tensor:
+        """Each cell, as the whole model sees it in its image, against the text under it as the same model reads it."""
+        starter, count = self.starter, cells.shape[1]
+        nothing = torch.zeros((len(cells), 0), dtype=torch.long)
+        seen = starter.states(nothing, cells, _grid(crops.pixels))[:, 1 : 1 + count]
+        read = starter.states(crops.reading.ids)
+        return cell_info_nce(
+            starter.projection(seen).flatten(0, 1),
+            starter.projection(read).flatten(0, 1),
+            crops.under,
+            crops.reading.ids.flatten()[crops.under[:, 0]],
+            self.settings.temperature,
+        )
 
     def _view_losses(self, crops: CropBatch, cells: Tensor) -> dict[tuple[str, str], Tensor]:
         """Contrastive losses between a crop's views: image, second image, span, whole text, image with text."""
@@ -237,7 +252,6 @@ class Run:
         whole, span = crops.whole, crops.span
         views = {
             "image": starter.embed(start, nothing, cells, grid),
-            "joint": starter.embed(whole.ids, whole.lengths, cells, grid),
             "whole": starter.embed(whole.ids, whole.lengths),
             "span": starter.embed(span.ids, span.lengths),
         }
@@ -246,6 +260,7 @@ class Run:
             grid = _grid(crops.second)
             with torch.set_grad_enabled(not crops.frozen):
                 again = starter.look(crops.second)
+            views["joint"] = starter.embed(whole.ids, whole.lengths, cells, _grid(crops.pixels))
             views["second"] = starter.embed(start, nothing, again, grid)
             views["asked"] = starter.embed(span.ids, span.lengths, again, grid)
             routes = ROUTES + SECOND_ROUTES
@@ -294,10 +309,6 @@ def start(texts: Path, folder: Path, settings: Settings, font_folders: Sequence[
 
 def _grid(pixels: Tensor) -> tuple[int, int]:
     return pixels.shape[1] // CELL, pixels.shape[2] // CELL
-
-
-def _visible(places: Tensor) -> Tensor:
-    return places[places[:, 1] > 0]
 
 
 def _parameter_groups(starter: Starter, decay: float) -> list[dict[str, Any]]:
