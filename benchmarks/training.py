@@ -197,9 +197,10 @@ def ours(network: TrainableEmbedder, batch: StepBatch, device: str) -> Step:
 def theirs(checkpoint: Path, samples: list[TrainSample], chunk: int, device: str) -> Step:
     """sentence-transformers' step: its cached in-batch loss, then AdamW; same precision."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.losses import CachedMultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
-    model = SentenceTransformer(str(checkpoint), device=device)
+    # Float32 weights under bf16 autocast, as ours: by itself it would take the file's bf16.
+    model = SentenceTransformer(str(checkpoint), device=device, model_kwargs={"dtype": torch.float32})
     model.train()
     loss = CachedMultipleNegativesRankingLoss(model, scale=1 / 0.07, mini_batch_size=2 * chunk)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)

@@ -83,22 +83,31 @@ class GradCache:
         if len(pieces) == 1 and world_size() == 1:
             return self._in_one_pass(step, pieces[0])
         pieces += [_Piece(None, torch.zeros(0, dtype=torch.int64))] * (most - len(pieces))
-        found: list[Tensor] = []
-        states: list[_RandomState] = []
-        for piece in pieces:
-            states.append(_RandomState.now(self.device))
-            with torch.no_grad(), self._no_sync():
-                found.append(self._vectors(piece))
-        own_ND = _placed(found, pieces, 2 * len(step.tasks) + len(step.owner))
+        own_ND, states = self._first_pass(step, pieces)
         report, gradient_ND = self._loss(_embedded(step, own_ND))
+        del own_ND  # of a batch of thousands, the vectors are more than a small chunk's graph
         for number, (piece, state) in enumerate(zip(pieces, states, strict=True)):
-            gradient_RD = torch.zeros_like(found[number])
-            gradient_RD[: len(piece.slots)] = gradient_ND[piece.slots.to(self.device)]
+            gradient_RD = gradient_ND[piece.slots.to(self.device)]
+            if piece.chunk is None:  # a dummy's one vector
+                gradient_RD = gradient_ND.new_zeros(1, gradient_ND.shape[1])
             state.restore()
             with nullcontext() if number == len(pieces) - 1 else self._no_sync():
                 # One expression: a name would keep this chunk's graph alive while the next one's is built.
                 self._backward((self._vectors(piece) * gradient_RD).sum() * world_size())
         return report
+
+    def _first_pass(self, step: "StepBatch", pieces: list["_Piece"]) -> tuple[Tensor, list["_RandomState"]]:
+        """Vectors of all rows [N, D], without graph, and the random state before each piece."""
+        own_ND = torch.zeros(0)
+        states: list[_RandomState] = []
+        for piece in pieces:
+            states.append(_RandomState.now(self.device))
+            with torch.no_grad(), self._no_sync():
+                vectors_RD = self._vectors(piece)
+            if not len(own_ND):
+                own_ND = vectors_RD.new_zeros(2 * len(step.tasks) + len(step.owner), vectors_RD.shape[1])
+            own_ND[piece.slots.to(self.device)] = vectors_RD[: len(piece.slots)]
+        return own_ND, states
 
     def _vectors(self, piece: _Piece) -> Tensor:
         if piece.chunk is None:
@@ -114,7 +123,7 @@ class GradCache:
     def _loss(self, own: EmbeddedBatch) -> tuple[LossReport, Tensor]:
         """The loss over all ranks' vectors, and its gradient for this rank's: queries, positives, negatives [N, D]."""
         whole, rows, negatives = gather_batch(own)
-        leaves = [vectors.clone().requires_grad_() for vectors in (whole.queries, whole.positives, whole.negatives)]
+        leaves = [vectors.detach().requires_grad_() for vectors in (whole.queries, whole.positives, whole.negatives)]
         report = self.objective(replace(whole, queries=leaves[0], positives=leaves[1], negatives=leaves[2]))
         of_queries, of_positives, of_negatives = torch.autograd.grad(
             report.loss, leaves, allow_unused=True, materialize_grads=True
@@ -130,13 +139,6 @@ def _pieces(step: "StepBatch") -> list[_Piece]:
     if not torch.equal(held, torch.arange(2 * rows + len(step.owner))):
         raise ValueError("the step's chunks do not hold each of its queries, positives and negatives exactly once")
     return pieces
-
-
-def _placed(found: list[Tensor], pieces: list[_Piece], size: int) -> Tensor:
-    placed_ND = found[0].new_zeros(size, found[0].shape[1])
-    for vectors, piece in zip(found, pieces, strict=True):
-        placed_ND[piece.slots.to(vectors.device)] = vectors[: len(piece.slots)]
-    return placed_ND
 
 
 def _embedded(step: "StepBatch", vectors_ND: Tensor) -> EmbeddedBatch:
