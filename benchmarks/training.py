@@ -1,7 +1,7 @@
 """Our training step against sentence-transformers' cached in-batch loss; and its memory at batch 768 against 24.
 
     python benchmarks/training.py --out training.json                       # CPU, the packaged starter
-    python benchmarks/training.py --checkpoint 2B --device cuda             # the 2B architecture, random weights
+    python benchmarks/training.py --checkpoint 2B --device cuda --peak h100 --image page.png
 
 Three measurements, in one run:
 
@@ -10,7 +10,8 @@ Three measurements, in one run:
    sentence-transformers is installed (extra `bench`); its loss has in-batch negatives for one direction and texts alone
    are compared, since its multimodal inputs go through another preprocessing.
 2. Peak memory of a step at batch 768 in chunks of 24 (GradCache) over that of batch 24 at once: should be about 1.
-3. On a GPU: tokens/s and the share of the GPU's peak, from the plan's operations per token.
+3. With `--peak h100` (a name of `trainer.hardware`, or cpu, which is measured): the share of the device's peak, from
+   the operations that `trainer.cost` derives for the very chunks of the step.
 
 On a CPU, memory is the peak of bytes in live tensors, counted at every operation, less what was alive before the step.
 """
@@ -35,8 +36,9 @@ from torch.utils._pytree import tree_leaves
 
 from embedder.model import ColPaLiQwenEmbedder
 from trainer.config import ObjectiveConfig
-from trainer.cost import model_config
+from trainer.cost import Architecture, Trained, Work, model_config
 from trainer.grad_cache import GradCache
+from trainer.hardware import device as device_named
 from trainer.loading import StepBatch, StepCollator
 from trainer.network import TrainableEmbedder
 from trainer.objective import OBJECTIVES, Objective
@@ -55,6 +57,7 @@ class Measurement:
     samples_per_s: float
     tokens_per_s: float
     peak_mb: float
+    tflops: float
 
 
 class LiveBytes(TorchDispatchMode):
@@ -94,7 +97,7 @@ class LiveBytes(TorchDispatchMode):
 
 
 def network_of(checkpoint: str, device: str, attention: str) -> TrainableEmbedder:
-    """The checkpoint, or for "2B" the published architecture with random weights in bfloat16."""
+    """The checkpoint, or for "2B" the published architecture with random weights; float32, as training holds them."""
     if checkpoint != "2B":
         loaded = ColPaLiQwenEmbedder.from_pretrained(checkpoint, device=device, dtype=torch.float32)
         return TrainableEmbedder(
@@ -113,7 +116,7 @@ def network_of(checkpoint: str, device: str, attention: str) -> TrainableEmbedde
         network = TrainableEmbedder.from_config(config)
     network.processor = processor
     network.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    return network.to(torch.bfloat16).train()
+    return network.train()
 
 
 def samples_of(count: int, words: int, image: Path | None) -> list[TrainSample]:
@@ -133,6 +136,22 @@ def collated(network: TrainableEmbedder, samples: list[TrainSample], chunk: int)
     step = collate(samples)
     assert not step.bad, step.bad
     return step
+
+
+def operations_of(network: TrainableEmbedder, batch: StepBatch) -> float:
+    """Floating-point operations of the step's gradient, recomputed ones included."""
+    work = Work()
+    for chunk in batch.chunks:
+        rows, length = chunk.inputs["input_ids"].shape
+        grids = chunk.inputs.get("image_grid_thw")
+        patches = [] if grids is None else grids.prod(dim=1).tolist()
+        squares = sum(count**2 for count in patches)
+        work = work + Work(rows, rows * length, rows * length**2, sum(patches), squares)
+    layers = [module for module in network.model.modules() if getattr(module, "gradient_checkpointing", False)]
+    cost = Architecture.of(network.model.config).step(
+        work, Trained(), cached=len(batch.chunks) > 1, checkpointing=bool(layers), attention="sdpa"
+    )
+    return cost.total
 
 
 def peak_of(step: Callable[[], object], device: str) -> float:
@@ -223,10 +242,13 @@ def theirs(checkpoint: Path, samples: list[TrainSample], chunk: int, device: str
     return Step(gradient, optimizer.step)
 
 
-def measure(what: str, step: Step, batch: int, chunk: int, tokens: int, repeats: int, device: str) -> Measurement:
+def measure(
+    what: str, step: Step, batch: StepBatch, chunk: int, repeats: int, device: str, operations: float
+) -> Measurement:
     """Time first, memory after: counting slows a CPU down."""
-    seconds = seconds_of(step, repeats, device)
-    return Measurement(what, batch, chunk, batch / seconds, tokens / seconds, peak_of(step.gradient, device))
+    seconds, size = seconds_of(step, repeats, device), len(batch.tasks)
+    peak = peak_of(step.gradient, device)
+    return Measurement(what, size, chunk, size / seconds, batch.tokens / seconds, peak, operations / seconds / 1e12)
 
 
 def versions() -> dict[str, str]:
@@ -251,6 +273,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--compare", type=int, default=192, help="batch of the comparison")
     parser.add_argument("--words", type=int, default=40)
     parser.add_argument("--image", type=Path, help="a picture for every query, in the memory measurement")
+    parser.add_argument("--peak", help="the device's name in trainer.hardware, to print the share of its peak")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
@@ -261,16 +284,20 @@ def main(arguments: list[str] | None = None) -> None:
         batch = collated(network, samples_of(size, options.words, options.image), chunk)
         step = ours(network, batch, device)
         repeats = options.repeats if size == chunk else 1
-        rows.append(measure(f"ours, {name}", step, size, chunk, batch.tokens, repeats, device))
+        rows.append(measure(f"ours, {name}", step, batch, chunk, repeats, device, operations_of(network, batch)))
     ratio = rows[1].peak_mb / rows[0].peak_mb
     if options.checkpoint != "2B":
         rows += comparison(options, network)
     table = Table(*Measurement.__annotations__)
     for row in rows:
-        table.add_row(*(f"{value:,.1f}" if isinstance(value, float) else str(value) for value in asdict(row).values()))
+        table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else str(value) for value in asdict(row).values()))
     console = Console(width=120)
     console.print(table)
     console.print(f"peak at batch {options.large} over batch {chunk}: {ratio:.3f}")
+    if options.peak:
+        peak = device_named(options.peak).peak
+        shares = {row.what: row.tflops * 1e12 / peak for row in rows}
+        console.print("share of peak: " + ", ".join(f"{what} {share:.1%}" for what, share in shares.items()))
     if options.out:
         report = {"versions": versions(), "memory_ratio": ratio, "measurements": [asdict(row) for row in rows]}
         options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -281,7 +308,8 @@ def comparison(options: argparse.Namespace, network: TrainableEmbedder) -> list[
     size, chunk, device = options.compare, options.chunk, options.device
     samples = samples_of(size, options.words, None)
     batch = collated(network, samples, chunk)
-    rows = [measure("ours", ours(network, batch, device), size, chunk, batch.tokens, options.repeats, device)]
+    operations, repeats = operations_of(network, batch), options.repeats
+    rows = [measure("ours", ours(network, batch, device), batch, chunk, repeats, device, operations)]
     try:
         from embedder.checkpoint import resolve
 
@@ -289,7 +317,7 @@ def comparison(options: argparse.Namespace, network: TrainableEmbedder) -> list[
     except ImportError as error:
         print(f"sentence-transformers is not measured: {error}")
         return rows
-    rows.append(measure("sentence-transformers", step, size, chunk, batch.tokens, options.repeats, device))
+    rows.append(measure("sentence-transformers", step, batch, chunk, repeats, device, operations))
     return rows
 
 
