@@ -133,7 +133,8 @@ class ReportConfig(_Section):
     Attributes:
         log_every, evaluate_every, save_every: in steps; `evaluate_every` None means at each end of an epoch.
         trackers: "tensorboard", "wandb", or none.
-        keep: newest training states kept on disk (the best one is kept beside them).
+        project: of Weights & Biases (without it WANDB_PROJECT counts); a run's name there is `name`.
+        keep: newest training states kept on disk (the best weights are kept beside them).
         early_stopping: evaluations without a better `metric` after which training ends.
         metric: what "best" means: a key of the evaluation, higher is better.
         name, licences: for the model card.
@@ -143,6 +144,7 @@ class ReportConfig(_Section):
     evaluate_every: Count | None = None
     save_every: Count = 500
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
+    project: str | None = None
     keep: Count = 2
     early_stopping: Count | None = None
     metric: str = "mean"
@@ -163,18 +165,31 @@ class TrainConfig(_Section):
     report: ReportConfig = ReportConfig()
 
     @model_validator(mode="after")
-    def _known_tasks(self) -> "TrainConfig":
-        from trainer.objective import objectives_of  # the map decides what a task is
+    def _known_names(self) -> "TrainConfig":
+        from trainer.objective import TERMS, objectives_of  # the maps decide what a task and a term are
 
         if unknown := set(self.data.sampling) - set(objectives_of(self.objective)):
             raise ValueError(f"data.sampling names unknown tasks: {', '.join(sorted(unknown))}")
+        if unknown := set(self.objective.weights) - set(TERMS):
+            raise ValueError(
+                f"objective.weights names unknown terms: {', '.join(sorted(unknown))} (known: {', '.join(TERMS)})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_evaluate_on(self) -> "TrainConfig":
+        asked = [name for name in ("early_stopping", "evaluate_every") if getattr(self.report, name) is not None]
+        if asked and self.data.evaluation is None:
+            raise ValueError(f"report.{asked[0]} needs an evaluation file (data.evaluation)")
         return self
 
     @field_validator("model")
     @classmethod
-    def _one_way_of_freezing(cls, model: ModelConfig) -> ModelConfig:
+    def _parts_that_fit(cls, model: ModelConfig) -> ModelConfig:
         if model.lora and "language" in model.frozen:
             raise ValueError("lora already freezes the language model: remove 'language' from frozen")
+        if model.attention == "flash_attention_2" and model.precision == "fp32":
+            raise ValueError("attention: flash_attention_2 computes in bf16 only: use sdpa, or precision: bf16")
         return model
 
     @property
@@ -211,6 +226,24 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Tr
     return _relative_to(config, file.absolute().parent)
 
 
+def overrides(arguments: list[str]) -> dict[str, Any]:
+    """["a.b=3"] -> {"a.b": 3}; values are YAML.
+
+    Raises:
+        ConfigError: an argument without "=", or whose value is no YAML.
+    """
+    found: dict[str, Any] = {}
+    for argument in arguments:
+        field, equals, value = argument.partition("=")
+        if not equals:
+            raise ConfigError(f"{argument!r} is no section.field=value")
+        try:
+            found[field] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{field}: {value!r} is not YAML (quote it?)") from error
+    return found
+
+
 def _set(content: dict[str, Any], field: str, value: Any, file: Path) -> None:
     *sections, name = field.split(".")
     place: Any = content
@@ -224,12 +257,12 @@ def _set(content: dict[str, Any], field: str, value: Any, file: Path) -> None:
 def _relative_to(config: TrainConfig, folder: Path) -> TrainConfig:
     data = config.data.model_copy(
         update={
-            "train": folder / config.data.train,
-            "evaluation": None if config.data.evaluation is None else folder / config.data.evaluation,
+            "train": folder / config.data.train.expanduser(),
+            "evaluation": None if config.data.evaluation is None else folder / config.data.evaluation.expanduser(),
         }
     )
     checkpoint = config.model.checkpoint
     local = folder / Path(checkpoint).expanduser()
     # "starter" and hub ids stay as they are; what exists beside the YAML is meant as a path.
     model = config.model.model_copy(update={"checkpoint": str(local)}) if local.is_dir() else config.model
-    return config.model_copy(update={"data": data, "model": model, "output": folder / config.output})
+    return config.model_copy(update={"data": data, "model": model, "output": folder / config.output.expanduser()})

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from embedder.model import ColPaLiQwenEmbedder
 from embedder.pooling import cut_and_normalize
 from trainer.config import LoraConfig, ModelConfig
-from trainer.errors import TrainerError
+from trainer.errors import ConfigError, TrainerError
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,8 @@ def trainable(config: ModelConfig) -> TrainableEmbedder:
 
     Raises:
         CheckpointError: there is no such checkpoint, or it does not fit.
-        TrainerError: LoRA is asked for and peft is not installed, or nothing is left to train.
+        ConfigError: `config.matryoshka` has a width above the checkpoint's vectors.
+        TrainerError: LoRA is asked for and peft is not installed, or its targets are no layers.
     """
     loaded = ColPaLiQwenEmbedder.from_pretrained(
         config.checkpoint,
@@ -62,6 +63,8 @@ def trainable(config: ModelConfig) -> TrainableEmbedder:
         max_pixels=config.max_pixels,
         max_tokens=config.max_tokens,
     )
+    if wrong := [width for width in config.matryoshka if width > loaded.dim]:
+        raise ConfigError(f"model.matryoshka has {wrong}, but vectors of {config.checkpoint} have {loaded.dim} numbers")
     network = TrainableEmbedder(
         loaded.model,
         loaded.projection,
@@ -81,8 +84,6 @@ def trainable(config: ModelConfig) -> TrainableEmbedder:
         # transformers makes all embeddings ask for gradients, which only reentrant checkpointing needs: frozen parts
         # would be recomputed and differentiated for nothing.
         network.model.disable_input_require_grads()
-    if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise TrainerError("model.frozen leaves nothing to train: unfreeze a part")
     network.train()
     return network
 

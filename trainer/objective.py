@@ -176,7 +176,8 @@ def objectives_of(config: ObjectiveConfig) -> dict[str, TaskObjective]:
     """
     found = dict(OBJECTIVES)
     for name, terms in config.tasks.items():
-        found[name] = _task(name, tuple(Term(term.name, term.weight, term.applies) for term in terms), False)
+        multi_turn = name in OBJECTIVES and OBJECTIVES[name].multi_turn  # other terms do not make it another task
+        found[name] = _task(name, tuple(Term(term.name, term.weight, term.applies) for term in terms), multi_turn)
     return found
 
 

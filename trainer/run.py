@@ -1,8 +1,10 @@
 """A training run from configuration to checkpoint: what `vipylo train CONFIG.yaml` and `python -m trainer` do."""
 
+import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,13 +13,23 @@ from typing import Any
 import torch
 from transformers import set_seed
 
+from trainer.arguments import arguments_of
 from trainer.card import write_card
 from trainer.config import TrainConfig
+from trainer.data import JsonlSamples
 from trainer.errors import ConfigError, TrainerError
-from trainer.evaluation import Evaluation
 from trainer.network import trainable
 from trainer.report import write_report
-from trainer.trainer import BEST, BEST_EVALUATION, PrefixGuidedTrainer, arguments_of, last_state
+from trainer.states import (
+    best_evaluation,
+    best_folder,
+    decided_by_first,
+    known_best,
+    last_state,
+    remove_best,
+    write_whole,
+)
+from trainer.trainer import PrefixGuidedTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +37,13 @@ CHECKPOINT = "checkpoint"
 REPORT = "training_report.html"
 _CONFIG = "train_config.json"
 _FACTS = "run.json"
-# A resumed run may change these: they do not touch what is computed.
-_FREE = (("output",), ("report",), ("data", "workers"), ("data", "max_bad_share"))
+_UNFINISHED = "unfinished"
+# A resumed run may change these: they do not touch what is computed or when. Data files may move: see `_settings`.
+_FREE = (
+    *(("output",), ("data", "train"), ("data", "evaluation"), ("data", "workers"), ("data", "max_bad_share")),
+    *(("report", name) for name in ("keep", "trackers", "project", "name", "languages", "licence", "data_credits")),
+)
+_METRIC = re.compile(r"ndcg@10|recall@(1|5|10)|mrr|spearman")
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,7 @@ class RunFacts:
         hours: of training, without evaluation and interruptions.
         best_step: the step whose weights the checkpoint holds; None: the last.
         devices, device: how many, and which.
+        tasks: what was trained on.
         stopped: why training ended before its time, if it did.
     """
 
@@ -54,6 +72,7 @@ class RunFacts:
     device: str
     parameters: int
     trained_parameters: int
+    tasks: tuple[str, ...]
     stopped: str | None = None
 
 
@@ -68,16 +87,14 @@ def train(config: TrainConfig) -> Path:
             is no longer finite.
     """
     result = config.output / CHECKPOINT
-    if (config.output / _FACTS).exists() and (result / "config.json").exists():
+    if (result / "config.json").exists():
         raise TrainerError(
             f"{config.output} holds a finished run: choose another output (or delete the folder to train it again)"
         )
     _check_files(config)
     arguments = arguments_of(config)
-    with arguments.main_process_first(desc="settings"):
-        _check_same_run(config, arguments.should_save)
     set_seed(config.optimization.seed)
-    state = last_state(config.output, remove_broken=arguments.should_save)
+    state = decided_by_first(lambda: _begin(config, arguments.world_size))
     trainer = PrefixGuidedTrainer(config, trainable(config.model), arguments)
     if state is not None:
         logger.warning("%s: goes on from step %s", config.output, state.name.rpartition("-")[2])
@@ -86,24 +103,45 @@ def train(config: TrainConfig) -> Path:
     return result
 
 
+def _begin(config: TrainConfig, devices: int) -> Path | None:
+    """The state to go on from, if the output folder holds one, after all that can be checked before loading."""
+    _check_metric(config)
+    _check_same_run(config, devices)
+    state = last_state(config.output, remove_broken=True)
+    best = None if state is None else known_best(state)
+    if best is not None and best_evaluation(config.output, best) is None:
+        raise TrainerError(
+            f"{best_folder(config.output, best)}, the run's best weights so far, or what was measured of them, is not "
+            "there any more: put them back, or choose another output and begin anew"
+        )
+    return state
+
+
 def _finish(trainer: PrefixGuidedTrainer, result: Path) -> None:
-    """Evaluate the last weights, put the best ones in place, and write card and report."""
+    """Evaluate the last weights, write card and report, and last of all put the chosen weights in their place.
+
+    Whatever fails before that, the same command does again: the weights are where they were.
+    """
     if trainer.evaluation_samples is not None and not _evaluated_last_step(trainer):
         trainer.evaluate_now()
-    best = Path(trainer.args.output_dir) / BEST
-    chosen = trainer.state.best_global_step if trainer.evaluation_samples is not None else None
-    trainer.export(best if chosen == trainer.state.global_step else result)
+    output, chosen = trainer.config.output, trainer.tally.best_step
+    weights = output / _UNFINISHED if chosen is None else best_folder(output, chosen)
+    if chosen is None:
+        trainer.export(weights)
     if not trainer.args.should_save:
         return
-    if best.exists():
-        shutil.rmtree(result, ignore_errors=True)
-        best.rename(result)
-    config, facts, evaluation = trainer.config, asdict(_facts(trainer, chosen)), _best_evaluation(trainer)
-    write_card(result, config, evaluation, facts)
-    messages = trainer.tally.messages
-    write_report(config.output, trainer.state.log_history, config, evaluation, facts, messages)
+    evaluation = None if chosen is None else best_evaluation(output, chosen)
+    if chosen is not None and evaluation is None:
+        raise TrainerError(f"{weights}, the best weights of the run, or what was measured of them, is not there")
+    config, facts, messages = trainer.config, asdict(_facts(trainer, chosen)), trainer.tally.messages
+    write_card(weights, config, evaluation, facts)
+    write_report(output, trainer.state.log_history, config, evaluation, facts, messages)
     facts["skipped_messages"] = messages
-    (config.output / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    facts["evaluation"] = None if evaluation is None else evaluation.to_json()
+    write_whole(output / _FACTS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    shutil.rmtree(result, ignore_errors=True)
+    weights.rename(result)
+    remove_best(output, wanted=())
 
 
 def _evaluated_last_step(trainer: PrefixGuidedTrainer) -> bool:
@@ -111,11 +149,6 @@ def _evaluated_last_step(trainer: PrefixGuidedTrainer) -> bool:
     return any(
         line["step"] == trainer.state.global_step and any(key.startswith("eval_") for key in line) for line in history
     )
-
-
-def _best_evaluation(trainer: PrefixGuidedTrainer) -> Evaluation | None:
-    path = trainer.config.output / BEST_EVALUATION
-    return Evaluation.from_json(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
 def _facts(trainer: PrefixGuidedTrainer, best_step: int | None) -> RunFacts:
@@ -133,8 +166,15 @@ def _facts(trainer: PrefixGuidedTrainer, best_step: int | None) -> RunFacts:
         trained_parameters=sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad),
         devices=trainer.args.world_size,
         device=_hardware(trainer.args.device),
+        tasks=_trained_tasks(trainer),
         stopped="early stopping" if early else None,
     )
+
+
+def _trained_tasks(trainer: PrefixGuidedTrainer) -> tuple[str, ...]:
+    """Tasks with at least one sample in a step that was logged."""
+    names = {name for line in trainer.state.log_history if "loss" in line for name in line}
+    return tuple(sorted(name.removesuffix("/loss") for name in names if name.endswith("/loss")))
 
 
 def _hardware(device: torch.device) -> str:
@@ -149,23 +189,60 @@ def _check_files(config: TrainConfig) -> None:
             raise ConfigError(f"{field}: there is no file {path}")
 
 
-def _check_same_run(config: TrainConfig, writes: bool) -> None:
-    """A run is resumed only with the settings it began with: anything else would be neither run."""
+def _check_metric(config: TrainConfig) -> None:
+    """`report.metric` must be something that the evaluation file can give: found out now, not after the first epoch."""
+    if config.data.evaluation is None or config.report.metric == "mean":
+        return
+    task, _, rest = config.report.metric.partition("/")
+    tasks = JsonlSamples(config.data.evaluation).task_names
+    if task not in tasks or not _METRIC.fullmatch(rest.rpartition("/")[2]):
+        raise ConfigError(
+            f"report.metric: {config.report.metric!r} is not measured: it is mean, or TASK/METRIC or TASK/LANGUAGE/"
+            f"METRIC with a task of {config.data.evaluation} ({', '.join(tasks)}) and ndcg@10, recall@1, recall@5, "
+            "recall@10, mrr or spearman"
+        )
+
+
+def _check_same_run(config: TrainConfig, devices: int) -> None:
+    """A run is resumed only with the settings, data and number of devices it began with: else it would be no run."""
     path = config.output / _CONFIG
-    now = json.loads(config.model_dump_json())
+    now = _settings(config, devices)
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [".".join(field) for field in _differences(before, now) if not _is_free(field)]
+        changed = [".".join(field) for field in _differences(_read_json(path), now) if not _is_free(field)]
         if changed:
             raise ConfigError(
                 f"{config.output} holds a run with other settings ({', '.join(changed)}): "
                 "change them back to go on with it, or choose another output"
             )
-    elif config.output.exists() and any(config.output.iterdir()):
+        return
+    if config.output.exists() and any(entry.suffix != ".part" for entry in config.output.iterdir()):
         raise ConfigError(f"{config.output} exists and holds other things than a run: choose another output")
-    if writes:
-        config.output.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+    config.output.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(now, indent=2) + "\n")
+
+
+def _settings(config: TrainConfig, devices: int) -> dict[str, Any]:
+    """The configuration, and what else decides the course of a run."""
+    settings: dict[str, Any] = json.loads(config.model_dump_json())
+    settings["devices"] = devices
+    for name, path in (("train", config.data.train), ("evaluation", config.data.evaluation)):
+        settings[f"content of data.{name}"] = None if path is None else _digest(path)
+    return settings
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}): choose another output and begin anew") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: is not the settings of a run: choose another output and begin anew")
+    return content
 
 
 def _differences(one: Any, two: Any, at: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

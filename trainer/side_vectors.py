@@ -21,6 +21,7 @@ from embedder.prefixes import without_prefix
 from embedder.protocol import EncodedRows, Sample
 from trainer.data import JsonlSamples, Side, TrainSample
 from trainer.errors import DataError
+from trainer.gather import world_size
 from trainer.loading import content_key, query_text
 
 logger = logging.getLogger(__name__)
@@ -145,12 +146,18 @@ def _embed_piece(
 
 
 def _encode(embedder: ColPaLiQwenEmbedder, samples: list[Sample], batch_size: int) -> EncodedRows:
-    """As `encode_rows`; what a strange file makes Pillow or the model raise costs its own row too."""
+    """As `encode_rows`; what a strange file makes Pillow or the model raise costs its own row too.
+
+    With several ranks such an error is raised instead: a rank that alone ran out of memory and tried again would call
+    the model more often than the others, which FSDP and ZeRO-3 answer by waiting for ever.
+    """
     if not samples:
         return EncodedRows(np.empty((0, embedder.dim), dtype=np.float32))
     try:
         return embedder.encode_rows(samples, batch_size=batch_size)
     except Exception as error:
+        if world_size() > 1 and not isinstance(error, InputError):
+            raise
         if len(samples) == 1:
             return EncodedRows(np.zeros((1, embedder.dim), dtype=np.float32), {0: error})
         logger.warning("a batch of %d failed (%s): its samples are embedded one by one", len(samples), error)

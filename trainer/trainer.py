@@ -1,22 +1,22 @@
 """`transformers.Trainer` with our step: one optimizer step is one GradCache step over the whole global batch."""
 
-import json
 import logging
-import shutil
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import ExportableState, ProgressCallback
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_callback import ProgressCallback
 
 from embedder.model import ColPaLiQwenEmbedder
+from trainer.callbacks import Bar, EarlyStop, LogAtSaves, Tally
 from trainer.config import TrainConfig
 from trainer.data import JsonlSamples
 from trainer.errors import TrainerError
@@ -26,13 +26,11 @@ from trainer.loading import StepBatch, StepCollator
 from trainer.network import TrainableEmbedder, merged
 from trainer.objective import Objective, objectives_of
 from trainer.sampling import StepSampler
+from trainer.states import best_folder, decided_by_first, keep_best, mark_complete, remove_old, state_folder, unmark
 
 logger = logging.getLogger(__name__)
 
-BEST = "best"
-BEST_EVALUATION = "best_evaluation.json"
 _SHOWN = 20
-COMPLETE = "complete"  # written into a saved state last: a state without it was cut off while it was written
 
 
 class StepLoader(DataLoader[Any]):
@@ -42,38 +40,6 @@ class StepLoader(DataLoader[Any]):
         """Shuffle for this epoch. transformers calls it at the start of each."""
         sampler: Any = self.batch_sampler
         sampler.set_epoch(epoch)
-
-
-class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]
-    """Samples and tokens seen so far by all ranks; part of the saved state, so that a resumed run goes on counting."""
-
-    def __init__(
-        self, seen: int = 0, bad: int = 0, tokens: int = 0, seconds: float = 0.0, messages: list[str] | None = None
-    ) -> None:
-        self.seen, self.bad, self.tokens, self.seconds = seen, bad, tokens, seconds
-        self.messages = messages or []  # the first of this rank's skipped samples, for the report
-
-    def state(self) -> dict[str, Any]:
-        """What transformers writes into trainer_state.json."""
-        return {
-            "args": {
-                "seen": self.seen,
-                "bad": self.bad,
-                "tokens": self.tokens,
-                "seconds": self.seconds,
-                "messages": self.messages,
-            },
-            "attributes": {},
-        }
-
-
-class MarkComplete(TrainerCallback):  # type: ignore[misc]
-    """Marks a saved state as whole once everything in it is on the disk."""
-
-    def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        """Called by transformers after the last file of a state."""
-        if args.should_save:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
 class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
@@ -92,7 +58,8 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
         self.evaluation_samples = JsonlSamples(config.data.evaluation) if config.data.evaluation else None
         self.last_evaluation: Evaluation | None = None
         self._meters: dict[str, list[float | Tensor]] = {}
-        self._logged = time.monotonic()
+        self._logged: float | None = None  # when the last line was; the clock starts with the first step
+        self._stopped = False  # whether the loaded state is that of a run that had come to its end
         self._window = [0, 0]  # tokens and samples since the last log line
         super().__init__(
             model=network,
@@ -101,13 +68,15 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
             eval_dataset=self.evaluation_samples,
             data_collator=list,
         )
+        if self.evaluation_samples and config.report.evaluate_every is None:
+            self.args.eval_steps = len(self._sampler())
         self.add_callback(Tally())
-        self.add_callback(MarkComplete())
+        self.add_callback(LogAtSaves())
         if config.report.early_stopping and self.evaluation_samples:
-            self.add_callback(EarlyStoppingCallback(early_stopping_patience=config.report.early_stopping))
+            self.add_callback(EarlyStop(early_stopping_patience=config.report.early_stopping))
         # The stock bar prints each log line's dictionary; ours are a page long.
         if self.pop_callback(ProgressCallback) is not None:
-            self.add_callback(_Bar())
+            self.add_callback(Bar())
 
     @property
     def tally(self) -> Tally:
@@ -126,16 +95,6 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
         """Whole steps of this rank. Not prepared by accelerate: the sampler already shards."""
         data, optimization = self.config.data, self.config.optimization
         network = self.network
-        sampler = StepSampler(
-            self.samples.tasks() if data.sampling else None,
-            len(self.samples),
-            self.config.samples_per_device,
-            self.args.process_index,
-            self.args.world_size,
-            optimization.seed,
-            data.sampling,
-            self.samples.task_names if data.sampling else (),
-        )
         collate = StepCollator(
             network.processor,
             network.max_tokens,
@@ -147,7 +106,7 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
         )
         return StepLoader(
             self.samples,
-            batch_sampler=sampler,
+            batch_sampler=self._sampler(),
             collate_fn=collate,
             num_workers=data.workers,
             pin_memory=False,
@@ -170,6 +129,7 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
     def training_step(self, model: nn.Module, inputs: StepBatch, num_items_in_batch: Any = None) -> Tensor:
         """Gradient of the global batch's loss, added to the parameters. Returns the loss, detached."""
         model.train()
+        self._logged = time.monotonic() if self._logged is None else self._logged
         self._count(inputs)
         cache = GradCache(
             model,
@@ -182,15 +142,22 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
         for name, value in report.metrics.items():
             self._meters.setdefault(name, []).append(value)
         if not torch.isfinite(report.loss):
-            raise TrainerError(
-                f"step {self.state.global_step + 1}: the loss is {float(report.loss)}; resume from the last saved "
-                "state with a lower learning rate (optimization.learning_rate) or precision: fp32"
-            )
+            self._diverged("loss", float(report.loss))
         return report.loss.detach()
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """As in transformers, which calls it right before the optimizer's step: no step is made with a gradient of nan.
+
+        (Under DeepSpeed that step has been made by then; but it is in no saved state.)
+        """
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if norm is not None and not math.isfinite(float(norm)):
+            self._diverged("norm of the gradient", float(norm))
+        return norm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds to each line of training what was seen since the last one: losses and cosines per task, tokens/s."""
-        if "loss" in logs and self._meters:
+        if "loss" in logs and self._meters and self._logged is not None:
             logs |= {name: _mean(values) for name, values in self._meters.items()}
             elapsed = max(time.monotonic() - self._logged, 1e-9)
             logs["tokens_per_second"] = self._window[0] / elapsed
@@ -207,7 +174,7 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
         paused, random = time.monotonic(), torch.get_rng_state()
         self.model.eval()
         try:
-            self.last_evaluation = evaluate(
+            own = evaluate(
                 self.network,
                 self.evaluation_samples,
                 batch_size=self.config.optimization.per_device_batch,
@@ -217,40 +184,99 @@ class PrefixGuidedTrainer(Trainer):  # type: ignore[misc]
         finally:
             self.model.train()
             torch.set_rng_state(random)
+        # What is best and when to stop follows from it: a last digit that differs must not part the ranks.
+        self.last_evaluation = decided_by_first(lambda: own)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.last_evaluation.metrics.items()}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        self._logged += time.monotonic() - paused  # evaluating is not training: tokens/s must not sink
+        if self._logged is not None:
+            self._logged += time.monotonic() - paused  # evaluating is not training: tokens/s must not sink
         return metrics
 
     def evaluate_now(self) -> None:
         """Evaluate outside the loop, and keep the weights if they are the best so far."""
         self._determine_best_metric(self.evaluate(), None)
 
-    def export(self, directory: Path) -> ColPaLiQwenEmbedder | None:
-        """Write a checkpoint of what is trained now; on the main process, which gets it back. All ranks must call."""
-        state = self.accelerator.get_state_dict(self.model)
+    def export(self, directory: Path) -> None:
+        """Write a checkpoint of what is trained now, on the main process. All ranks must call."""
+        embedder = self._plain()
+        if embedder is not None:
+            embedder.save_pretrained(directory, dtype=torch.bfloat16)
+
+    def _plain(self) -> ColPaLiQwenEmbedder | None:
+        """What is trained now as a plain embedder, on the main process. All ranks must call."""
+        # DeepSpeed's engine alone can gather its shards; transformers leaves the engine out of self.model.
+        held = self.model_wrapped if self.is_deepspeed_enabled else self.model
+        state = self.accelerator.get_state_dict(held)
         self.accelerator.wait_for_everyone()
-        if not self.args.should_save:
-            return None
-        embedder = merged(self.network, state)
-        embedder.save_pretrained(directory, dtype=torch.bfloat16)
-        return embedder
+        return merged(self.network, state) if self.args.should_save else None
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """As in transformers; besides, the best weights so far are kept as a whole checkpoint."""
-        if f"eval_{self.config.report.metric}" not in metrics:
+        """Whether this is the best evaluation so far; then its weights are kept as a whole checkpoint.
+
+        Instead of the stock method, which remembers states: those are for going on and go away in their turn.
+        """
+        name = f"eval_{self.config.report.metric}"
+        if name not in metrics:
             raise TrainerError(
                 f"report.metric: the evaluation has no {self.config.report.metric!r} (it has: "
                 f"{', '.join(sorted(name.removeprefix('eval_') for name in metrics))})"
             )
-        best: bool = super()._determine_best_metric(metrics, trial)
-        if best:
-            self.export(Path(self.args.output_dir) / BEST)
-            if self.args.should_save and self.last_evaluation is not None:
-                text = json.dumps(self.last_evaluation.to_json(), indent=2) + "\n"
-                (Path(self.args.output_dir) / BEST_EVALUATION).write_text(text, encoding="utf-8")
-        return best
+        if self.state.best_metric is not None and metrics[name] <= self.state.best_metric:
+            return False
+        self.state.best_metric, self.tally.best_step = metrics[name], self.state.global_step
+        embedder = self._plain()
+        if embedder is not None and self.last_evaluation is not None:
+            keep_best(
+                Path(self.args.output_dir),
+                self.state.global_step,
+                lambda folder: embedder.save_pretrained(folder, dtype=torch.bfloat16),
+                self.last_evaluation,
+            )
+        return True
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As in transformers; then the state is marked as whole, and only then older ones are removed."""
+        output, step = Path(self.args.output_dir), self.state.global_step
+        if self.args.should_save:
+            unmark(state_folder(output, step))
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # every rank writes a file of its own
+        if self.args.should_save:
+            mark_complete(state_folder(output, step), self.tally.best_step)
+            remove_old(output, self.config.report.keep, self.tally.best_step)
+
+    def _load_callback_state(self) -> None:
+        super()._load_callback_state()
+        self._stopped = self.control.should_training_stop  # transformers resets it when training begins
+
+    def _run_epoch(self, **arguments: Any) -> None:
+        """As in transformers, which would train one step more when it goes on from a run's last state."""
+        if self._stopped or self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(**arguments)
+
+    def _diverged(self, what: str, value: float) -> NoReturn:
+        best = self.tally.best_step
+        source = "as it is" if best is None else f"set to {best_folder(Path(self.args.output_dir), best)}"
+        raise TrainerError(
+            f"step {self.state.global_step + 1}: the {what} is {value}, and the step was not made. Start a new run "
+            f"(another output) with a lower optimization.learning_rate or precision: fp32, model.checkpoint {source}"
+        )
+
+    def _sampler(self) -> StepSampler:
+        data = self.config.data
+        return StepSampler(
+            self.samples.tasks() if data.sampling else None,
+            len(self.samples),
+            self.config.samples_per_device,
+            self.args.process_index,
+            self.args.world_size,
+            self.config.optimization.seed,
+            data.sampling,
+            self.samples.task_names if data.sampling else (),
+        )
 
     def _objective(self) -> Objective:
         return Objective(self.config.objective, self.config.model.matryoshka, self.config.data.mixing)
@@ -307,76 +333,5 @@ class _Deferred:
         self.accelerator.gradient_state._set_sync_gradients(True)
 
 
-class _Bar(ProgressCallback):  # type: ignore[misc]
-    """The stock progress bar, with the loss beside it instead of a printed dictionary per log line."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Show loss and speed."""
-        if state.is_world_process_zero and self.training_bar is not None and logs and "loss" in logs:
-            shown = {"loss": f"{logs['loss']:.3f}", "tokens/s": f"{logs.get('tokens_per_second', 0):.0f}"}
-            self.training_bar.set_postfix(shown)
-
-
 def _mean(values: list[float | Tensor]) -> float:
     return float(sum(float(value) for value in values) / len(values))
-
-
-def arguments_of(config: TrainConfig) -> TrainingArguments:
-    """The run's `TrainingArguments`: ours hold what transformers need not know, transformers' hold the loop."""
-    optimization, report = config.optimization, config.report
-    evaluates = config.data.evaluation is not None
-    return TrainingArguments(
-        output_dir=str(config.output),
-        per_device_train_batch_size=config.samples_per_device,
-        gradient_accumulation_steps=1,
-        num_train_epochs=optimization.epochs,
-        max_steps=optimization.max_steps or -1,
-        learning_rate=optimization.learning_rate,
-        lr_scheduler_type=optimization.schedule,
-        warmup_steps=optimization.warmup_share,  # below 1 it is a share of all steps
-        weight_decay=optimization.weight_decay,
-        max_grad_norm=optimization.max_grad_norm,
-        optim="adamw_torch",
-        seed=optimization.seed,
-        bf16=config.model.precision == "bf16",
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_num_workers=config.data.workers,
-        logging_strategy="steps",
-        logging_steps=report.log_every,
-        logging_nan_inf_filter=False,
-        eval_strategy="no" if not evaluates else "steps" if report.evaluate_every else "epoch",
-        eval_steps=report.evaluate_every,
-        metric_for_best_model=report.metric if evaluates else None,
-        greater_is_better=True,
-        save_strategy="steps",
-        save_steps=report.save_every,
-        save_total_limit=report.keep,
-        report_to=_trackers(report.trackers),
-        remove_unused_columns=False,
-        label_names=[],
-        restore_callback_states_from_checkpoint=True,
-        # Ours makes the vision tower run in every chunk, so DDP need not search the graph for unused parameters.
-        ddp_find_unused_parameters=False,
-        disable_tqdm=False,
-    )
-
-
-def last_state(output: Path, remove_broken: bool) -> Path | None:
-    """The newest saved state that is whole; ones cut off by a kill while saving are passed over, or removed."""
-    whole: list[tuple[int, Path]] = []
-    for folder in output.glob("checkpoint-*"):
-        if (folder / COMPLETE).exists():
-            whole.append((int(folder.name.rpartition("-")[2]), folder))
-        elif remove_broken:
-            logger.warning("%s was cut off while it was written: removed", folder)
-            shutil.rmtree(folder, ignore_errors=True)
-    return max(whole)[1] if whole else None
-
-
-def _trackers(wanted: tuple[str, ...]) -> list[str]:
-    import importlib.util
-
-    found = [name for name in wanted if importlib.util.find_spec(name)]
-    for name in set(wanted) - set(found):
-        logger.warning("%s is not installed: nothing is logged to it (pip install %s)", name, name)
-    return found

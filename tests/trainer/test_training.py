@@ -15,9 +15,9 @@ import torch
 from embedder.model import ColPaLiQwenEmbedder
 from tests.trainer.small_data import write_config, write_small_data
 from trainer.config import load_config
-from trainer.errors import ConfigError, TrainerError
+from trainer.errors import TrainerError
 from trainer.run import train
-from trainer.trainer import COMPLETE, last_state
+from trainer.states import last_state
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -72,18 +72,9 @@ def test_a_run_learns_and_leaves_a_checkpoint_card_and_report(
         train(config)
 
 
-def test_the_best_weights_are_kept_and_training_stops_early(tmp_path: Path, tiny_checkpoint: Path, data: Path) -> None:
-    path = write_config(
-        tmp_path, tiny_checkpoint, data, data__evaluation=str(data), optimization__epochs=50,
-        optimization__learning_rate=1e-12, report__evaluate_every=2, report__early_stopping=3, report__save_every=100,
-    )  # fmt: skip
-    config = load_config(path)
-    checkpoint = train(config)
-    facts = json.loads((config.output / "run.json").read_text())
-    assert facts["steps"] == 8 and facts["stopped"] == "early stopping" and facts["best_step"] == 2
-    # Hardly anything was learned, so the checkpoint is what training began with, up to bf16.
-    trained = ColPaLiQwenEmbedder.from_pretrained(checkpoint).encode(text="red")
-    assert torch.allclose(trained, ColPaLiQwenEmbedder.from_pretrained(tiny_checkpoint).encode(text="red"), atol=2e-2)
+def untimed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Log lines without what no two runs have in common."""
+    return [{name: value for name, value in line.items() if not name.endswith("_per_second")} for line in lines]
 
 
 def start(config: Path, *changes: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
@@ -109,15 +100,17 @@ def test_killed_at_any_step_and_resumed_the_loss_curve_is_the_same(
         "data__workers": workers,
         "data__sampling": {"ocr": 1.5, "instr": 0.5},
         "model__lora": {"rank": 4, "dropout": 0.3},  # dropout: random numbers must go on where they were, too
+        "report__log_every": 2,
+        "report__save_every": 3,  # no multiple: a log line must not need steps from before the save
     }
     whole = write_config(tmp_path / "whole", tiny_checkpoint, data, **settings)
     train(load_config(whole))
-    expected = {line["step"]: line["loss"] for line in history(tmp_path / "whole" / "run")}
-    assert len(expected) >= 10
+    expected = untimed(history(tmp_path / "whole" / "run"))
+    assert {line["step"] for line in expected} >= {2, 3, 4, 6, 8, 9, 10}
 
     killed = write_config(tmp_path / "killed", tiny_checkpoint, data, **settings)
     output = tmp_path / "killed" / "run"
-    for saved in (4, 8):  # both in the middle of an epoch, the second during or after the third save
+    for saved in (3, 6):  # both in the middle of an epoch
         process = start(killed)
         while process.poll() is None and not (output / f"checkpoint-{saved}").exists():
             time.sleep(0.01)
@@ -126,9 +119,11 @@ def test_killed_at_any_step_and_resumed_the_loss_curve_is_the_same(
         assert process.returncode == -signal.SIGKILL, process.stdout and process.stdout.read()
     text = finish(start(killed))
     assert "goes on from step" in text
-    found = {line["step"]: line["loss"] for line in history(output)}
-    assert set(found) == set(expected)
-    assert [found[step] for step in sorted(found)] == pytest.approx([expected[s] for s in sorted(expected)], abs=1e-6)
+    assert untimed(history(output)) == expected
+    weights = [
+        folder / "run" / "checkpoint" / "model.safetensors" for folder in (tmp_path / "whole", tmp_path / "killed")
+    ]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
     facts = json.loads((output / "run.json").read_text())
     assert facts["samples"] == json.loads((tmp_path / "whole" / "run" / "run.json").read_text())["samples"]
 
@@ -171,24 +166,3 @@ def test_too_many_bad_samples_end_the_run(tmp_path: Path, tiny_checkpoint: Path)
     config = load_config(write_config(tmp_path, tiny_checkpoint, data, data__max_bad_share=0.1))
     with pytest.raises(TrainerError, match=r"samples could not be loaded.*max_bad_share = 0\.1"):
         train(config)
-
-
-def test_a_run_is_resumed_only_with_its_own_settings(tmp_path: Path, tiny_checkpoint: Path, data: Path) -> None:
-    path = write_config(tmp_path, tiny_checkpoint, data, optimization__max_steps=2)
-    config = load_config(path)
-    train(config)
-    (config.output / "run.json").unlink()  # as if it had been killed before the end
-    with pytest.raises(ConfigError, match=r"other settings \(optimization.learning_rate\)"):
-        train(load_config(path, {"optimization.learning_rate": 1.0}))
-    train(load_config(path, {"report.log_every": 5}))
-    with pytest.raises(ConfigError, match="holds other things"):
-        train(load_config(path, {"output": str(data.parent)}))
-
-
-def test_a_state_cut_off_while_it_was_written_is_passed_over(tmp_path: Path) -> None:
-    for step in (2, 4, 10):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-    for step in (2, 4):
-        (tmp_path / f"checkpoint-{step}" / COMPLETE).touch()
-    assert last_state(tmp_path, remove_broken=True) == tmp_path / "checkpoint-4"
-    assert not (tmp_path / "checkpoint-10").exists()

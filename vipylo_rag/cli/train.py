@@ -11,8 +11,8 @@ class _RunByDefault(TyperGroup):
     """`vipylo train CONFIG.yaml` is short for `vipylo train run CONFIG.yaml`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `run` in front unless a command or an option of the group comes first."""
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+        """Put `run` in front unless a command or a call for help comes first."""
+        if args and args[0] not in self.commands and args[0] != "--help":
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
@@ -33,8 +33,7 @@ def run(
     ] = None,
 ) -> None:
     """Train, or go on with the run that the configuration's output folder holds."""
-    from trainer.__main__ import overrides
-    from trainer.config import load_config
+    from trainer.config import load_config, overrides
     from trainer.run import REPORT
     from trainer.run import train as train_run
 
@@ -75,8 +74,7 @@ def plan(
 ) -> None:
     """Parameters, tokens a step, steps, memory per GPU and hours of a run, without loading any weights."""
     from embedder.errors import InputError
-    from trainer.__main__ import overrides
-    from trainer.config import load_config
+    from trainer.config import load_config, overrides
     from trainer.plan import Strategy
     from trainer.plan import plan as make_plan
 
@@ -110,6 +108,7 @@ def mine(
     depth: Annotated[int, typer.Option(help="For random: how many of the hardest to draw from.", min=1)] = 100,
     replace: Annotated[bool, typer.Option("--replace", help="Drop the negatives that lines have.")] = False,
     any_task: Annotated[bool, typer.Option("--any-task", help="Candidates of other tasks, too.")] = False,
+    no_prefixes: Annotated[bool, typer.Option("--no-prefixes", help="For a model trained without prefixes.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
 ) -> None:
     """Add hard negatives to a training file: what a checkpoint takes for right and is not."""
@@ -133,5 +132,6 @@ def mine(
         depth=depth,
         replace=replace,
         same_task=not any_task,
+        prefixes=not no_prefixes,
     )
     print(report)
