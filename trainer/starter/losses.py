@@ -57,6 +57,16 @@ def cell_info_nce(cells_ND: Tensor, words_MD: Tensor, under_M2: Tensor, ids_M: T
     return info_nce(F.normalize(cells_ND[used].float(), dim=-1), F.normalize(texts, dim=-1), temperature, bags)
 
 
+def cell_error(cells_ND: Tensor, words_MD: Tensor, under_M2: Tensor) -> Tensor:
+    """Squared error between each cell and the sum of the vectors under it, relative to these sums' energy.
+
+    Empty cells are to give zero: in a page's mean there are hundreds of them. `words` are only a target here.
+    """
+    words, cells = under_M2.unbind(1)
+    sums = torch.zeros_like(cells_ND, dtype=torch.float32).index_add(0, cells, words_MD.detach()[words].float())
+    return (cells_ND.float() - sums).square().sum() / sums.square().sum().clamp(min=1e-6)
+
+
 def mixed_info_nce(
     views: dict[str, Tensor],
     routes: Sequence[tuple[str, str]],

@@ -140,6 +140,18 @@ class Starter(nn.Module):
         slots = self.slots(F.layer_norm(cells_ND, cells_ND.shape[-1:])).view(-1, _SLOT_WIDTH)
         return F.linear(slots, self.characters.weight[candidates_K], self.characters.bias[candidates_K])
 
+    @torch.no_grad()
+    def constant(self) -> Tensor:
+        """The part that all states share, as a special token has it and nothing else. [hidden]"""
+        weight: Tensor = self.model.language_model.embed_tokens.weight
+        return weight[self.model.config.vision_end_token_id].clone()
+
+    @torch.no_grad()
+    def codes(self) -> Tensor:
+        """Embeddings without the constant part. [vocabulary, hidden]"""
+        weight: Tensor = self.model.language_model.embed_tokens.weight
+        return weight - self.constant()
+
     def embed(
         self, ids_BL: Tensor, lengths_B: Tensor, cells: Tensor | None = None, grid: tuple[int, int] = (0, 0)
     ) -> Tensor:

@@ -227,7 +227,7 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
         # Drawn four times over, then a run of similar lengths is kept: little padding, and length tells nothing.
         if kind == "inside":
             while len(rows) < 4 * count:
-                paragraph = self._paragraph(rng)
+                paragraph = self.paragraph(rng)
                 rows.append((span_of(paragraph, rng), paragraph))
         else:
             tables = {
@@ -324,7 +324,8 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
         view = tint(draw(page, x, y, other, width, height), rng, rng.random() < 0.6)
         return degrade(view, rng) if rng.random() < 0.5 else view
 
-    def _paragraph(self, rng: random.Random) -> str:
+    def paragraph(self, rng: random.Random) -> str:
+        """One to four consecutive paragraphs of a random document."""
         language = rng.choices(list(_LANGUAGE_SHARES), list(_LANGUAGE_SHARES.values()))[0]
         while True:
             sources = self._sources[language]

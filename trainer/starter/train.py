@@ -18,7 +18,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from trainer.starter.calibrate import closed_form, collect
 from trainer.starter.corpus import Corpus, balanced_texts, read_corpus
-from trainer.starter.losses import bag_cross_entropy, bag_recall, cell_info_nce, info_nce, mixed_info_nce
+from trainer.starter.losses import (
+    bag_cross_entropy,
+    bag_recall,
+    cell_error,
+    cell_info_nce,
+    info_nce,
+    mixed_info_nce,
+)
 from trainer.starter.model import Shape, Starter, build_model
 from trainer.starter.render import CELL, Fonts
 from trainer.starter.samples import BLANK, Batches, CharacterSet, CropBatch, PairBatch, Stage
@@ -149,7 +156,7 @@ class Run:
         parts: dict[str, Tensor] = {}
         seen: dict[str, float] = {}
         starter = self.starter
-        weights = {"text": 1.0, "characters": 0.5 if crops.views else 1.0, "words": 1.0, "views": 2.0}
+        weights = {"text": 1.0, "characters": 0.5 if crops.views else 1.0, "words": 1.0, "error": 0.03, "views": 2.0}
         with torch.autocast("cpu", torch.bfloat16):
             if pairs is not None:
                 queries = starter.embed(pairs.queries.ids, pairs.queries.lengths)
@@ -163,7 +170,7 @@ class Run:
                     seen["recall"] = recall
                 turn = self.progress.step % self.settings.words_every == 0
                 if turn and done >= self.settings.words_from and len(crops.under):
-                    parts["words"] = self._word_loss(cells, crops)
+                    parts["words"], parts["error"] = self._word_loss(cells, crops)
             if crops.views:
                 losses = self._view_losses(crops, cells)
                 seen |= {f"{query}>{document}": float(value.detach()) for (query, document), value in losses.items()}
@@ -230,19 +237,18 @@ class Run:
         loss = bag_cross_entropy(scores, targets[~blank]) + 0.15 * bag_cross_entropy(scores, targets[blank])
         return loss, bag_recall(scores.detach().float(), targets[~blank]) if watch else None
 
-    def _word_loss(self, cells: Tensor, crops: CropBatch) -> Tensor:
-        """Each cell, as the whole model sees it in its image, against the text under it as the same model reads it."""
-        starter, count = self.starter, cells.shape[1]
-        nothing = torch.zeros((len(cells), 0), dtype=torch.long)
-        seen = starter.states(nothing, cells, _grid(crops.pixels))[:, 1 : 1 + count]
-        read = starter.states(crops.reading.ids)
-        return cell_info_nce(
-            starter.projection(seen).flatten(0, 1),
-            starter.projection(read).flatten(0, 1),
-            crops.under,
-            crops.reading.ids.flatten()[crops.under[:, 0]],
-            self.settings.temperature,
-        )
+    def _word_loss(self, cells: Tensor, crops: CropBatch) -> tuple[Tensor, Tensor]:
+        """Each cell against the codes of the tokens under it: told from the batch's other cells, and in its size.
+
+        A page's vector is the mean of its cells. The codes are only a target: words stay where they are while the
+        vision tower learns to read them.
+        """
+        codes = self.starter.codes()
+        tokens = crops.reading.ids.flatten()[crops.under[:, 0]]
+        under = torch.stack([torch.arange(len(tokens)), crops.under[:, 1]], dim=1)
+        seen = cells.flatten(0, 1).float() - self.starter.constant()
+        told = cell_info_nce(seen, codes[tokens], under, tokens, self.settings.temperature)
+        return told, cell_error(seen, codes[tokens], under)
 
     def _view_losses(self, crops: CropBatch, cells: Tensor) -> dict[tuple[str, str], Tensor]:
         """Contrastive losses between a crop's views: image, second image, span, whole text, image with text."""
