@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from embedder.prefixes import PROMPTS
 from trainer.config import TrainConfig
 from trainer.evaluation import Evaluation, metric_order
 from trainer.run_facts import fact_rows
@@ -37,7 +38,7 @@ def write_card(
     parts = (
         _front_matter(config),
         _introduction(config),
-        _usage(config),
+        _usage(config, facts or {}),
         _measured(config, evaluation, facts or {}),
         _training(config, facts or {}),
         _data(config),
@@ -62,7 +63,8 @@ def _front_matter(config: TrainConfig) -> str:
 def _introduction(config: TrainConfig) -> str:
     lora, frozen = config.model.lora, config.model.frozen
     how = f"low-rank adapters of rank {lora.rank}, merged into the weights" if lora else "all weights trained"
-    how += f", {_listed(frozen)} frozen" if frozen else ""
+    if frozen:
+        how = f"{how if lora else 'weights trained'}, {_listed(frozen)} frozen"
     widths = [str(width) for width in sorted(config.model.matryoshka)]
     cut = f" Vectors may be cut to their first {_listed(widths)} numbers." if widths else ""
     return (
@@ -72,7 +74,7 @@ def _introduction(config: TrainConfig) -> str:
     )
 
 
-def _usage(config: TrainConfig) -> str:
+def _usage(config: TrainConfig, facts: Mapping[str, Any]) -> str:
     return f"""## Use
 
 ```python
@@ -92,16 +94,27 @@ model = SentenceTransformer("path/to/this/folder")
 vectors = model.encode(["one text", "another"])
 ```
 
-{_prefix_note(config)}"""
+{_prefix_note(config, facts)}"""
 
 
-def _prefix_note(config: TrainConfig) -> str:
+def _prefix_note(config: TrainConfig, facts: Mapping[str, Any]) -> str:
     if not config.data.prefixes:
         return "It was trained without task prefixes: give queries as they are."
-    return (
-        'Queries were trained with the prefix of their task (`task="ocr"` in `encode`, or `prompt_name="ocr"` in '
-        "sentence-transformers; tasks: `text_pair`, `instr`, `ocr`, `vqa_single`, `vqa_multi`); documents have none."
-    )
+    trained = [str(task) for task in facts.get("tasks", ())]
+    known, own = [task for task in trained if task in PROMPTS], [task for task in trained if task not in PROMPTS]
+    notes = []
+    if known or not own:
+        example = known[0] if known else "ocr"
+        tasks = f"; tasks: {_listed([f'`{task}`' for task in known])}" if known else ""
+        notes.append(
+            f'Queries were trained with the prefix of their task (`task="{example}"` in `encode`, or '
+            f'`prompt_name="{example}"` in sentence-transformers{tasks}); documents have none.'
+        )
+    if own:
+        notes.append(
+            f"Queries of {_listed([f'`{_line(task)}`' for task in own])} have no prefix: give them as they are."
+        )
+    return " ".join(notes)
 
 
 def _measured(config: TrainConfig, evaluation: Evaluation | None, facts: Mapping[str, Any]) -> str:
@@ -123,8 +136,9 @@ def _measured(config: TrainConfig, evaluation: Evaluation | None, facts: Mapping
     )
     return (
         f"{title}\n\nEvery query{source} was searched, exactly, among all distinct positives of its task (or of its "
-        f"language, where one is named). Small sets of documents make high figures.{skipped}\n\n{table}"
-        + (_CHOSEN if facts.get("best_step") is not None else "")
+        f"language, where one is named). Small sets of documents make high figures. The weights were measured as they "
+        f"were trained; the file holds them rounded to bfloat16: measured again, figures may differ a little."
+        f"{skipped}\n\n{table}" + (_CHOSEN if facts.get("best_step") is not None else "")
     )
 
 

@@ -80,6 +80,24 @@ def test_what_the_configuration_changes_is_said(tmp_path: Path) -> None:
     assert "without task prefixes" in card and "prompt_name" not in card
 
 
+def test_the_prefixes_are_those_that_were_trained(tmp_path: Path) -> None:
+    def usage(*tasks: str) -> str:
+        card = write_card(tmp_path, config(), EVALUATION, {"tasks": tasks}).read_text(encoding="utf-8")
+        return card.split("## Use")[1].split("## ")[0]
+
+    assert "tasks: `instr` and `vqa_multi`)" in usage("instr", "vqa_multi") and "`ocr`" not in usage("instr")
+    mixed = usage("caption", "instr")
+    assert "tasks: `instr`)" in mixed and "Queries of `caption` have no prefix" in mixed
+    assert "prompt_name" not in usage("caption") and "Queries of `caption` have no prefix" in usage("caption")
+
+
+def test_frozen_parts_are_not_called_trained(tmp_path: Path) -> None:
+    model = {"checkpoint": "/home/someone/base", "frozen": ["vision"]}
+    card = write_card(tmp_path, config(model=model), EVALUATION).read_text(encoding="utf-8")
+    assert "(weights trained, vision frozen)" in card and "all weights trained" not in card
+    assert "bfloat16" in card
+
+
 def test_text_of_others_stays_in_its_place(tmp_path: Path) -> None:
     report = {"name": "a\n---\n# b", "licence": "x: [y", "data_credits": ["one\n\n## Measured\n| a |"]}
     part = Part("a|b", None, 2, 2, {"ndcg@10": 1.0})

@@ -10,6 +10,7 @@ from PIL import Image
 from embedder.errors import ViPyloError
 from embedder.model import ColPaLiQwenEmbedder
 from trainer.config import LoraConfig, ModelConfig
+from trainer.errors import ConfigError
 from trainer.network import TrainableEmbedder, merged, trainable
 
 PICTURE = Image.new("RGB", (84, 56), "red")
@@ -116,7 +117,14 @@ def gradient_of(network: TrainableEmbedder) -> list[torch.Tensor]:
     return [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
 
 
-def test_nothing_left_to_train_or_an_unknown_target_is_said(tiny_checkpoint: Path) -> None:
+def test_widths_above_the_vectors_are_refused_before_training(tiny_checkpoint: Path) -> None:
+    width = trainable(config(tiny_checkpoint)).dim
+    assert trainable(config(tiny_checkpoint, matryoshka=(width,))).dim == width
+    with pytest.raises(ConfigError, match=rf"model\.matryoshka has \[{width + 1}\]"):
+        trainable(config(tiny_checkpoint, matryoshka=(8, width + 1)))
+
+
+def test_an_unknown_target_or_checkpoint_is_said(tiny_checkpoint: Path) -> None:
     with pytest.raises(ViPyloError, match=r"model\.lora\.targets"):
         trainable(config(tiny_checkpoint, lora=LoraConfig(targets=("no_such_layer",))))
     with pytest.raises(ViPyloError, match="does not exist"):

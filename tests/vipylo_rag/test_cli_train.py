@@ -34,6 +34,29 @@ def test_train_writes_a_checkpoint_and_says_where(
     assert (config.parent / "run" / "training_report.html").exists()
 
 
+def test_the_change_may_come_before_the_file(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "train", "--set", "optimization.learning_rate=fast", config) == 2
+    assert "optimization.learning_rate" in capsys.readouterr().err
+    assert run(monkeypatch, "train", "--help") == 0
+    assert "mine" in capsys.readouterr().out
+    assert run(monkeypatch, "train", config, "--set", "report.name=[") == 2
+    assert "report.name: '[' is not YAML" in capsys.readouterr().err
+
+
+def test_both_commands_spell_changes_alike(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trainer.__main__ import main as module
+
+    monkeypatch.setattr(sys, "argv", ["trainer", str(config), "--set", "optimization.seed=x", "--set", "data.mixing=y"])
+    with pytest.raises(SystemExit) as ended:
+        module()
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and "optimization.seed" in error and "data.mixing" in error
+
+
 def test_check_names_file_line_and_field(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +95,12 @@ def test_mine_adds_negatives(
     after = [len(json.loads(line).get("negatives", [])) for line in out.read_text().splitlines()]
     assert len(after) == 12 and sum(after) > sum(before)
     assert run(monkeypatch, "train", "check", out, "--images") == 0
+    # Other queries, other neighbours: with and without prefix the model sees different texts.
+    plain = config.parent / "plain.jsonl"
+    assert (
+        run(monkeypatch, "train", "mine", tiny_checkpoint, data, "--no-prefixes", *arguments[2:], "--out", plain) == 0
+    )
+    assert len(plain.read_text().splitlines()) == 12 and plain.read_text() != out.read_text()
 
 
 @pytest.mark.parametrize(
