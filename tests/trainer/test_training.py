@@ -15,7 +15,7 @@ import torch
 from embedder.model import ColPaLiQwenEmbedder
 from tests.trainer.small_data import write_config, write_small_data
 from trainer.config import load_config
-from trainer.errors import TrainerError
+from trainer.errors import ConfigError, TrainerError
 from trainer.run import train
 from trainer.states import last_state
 
@@ -70,6 +70,46 @@ def test_a_run_learns_and_leaves_a_checkpoint_card_and_report(
     assert "<svg" in report and "vqa_multi" in report
     with pytest.raises(TrainerError, match="finished run"):
         train(config)
+
+
+def test_trackers_get_what_is_logged_and_evaluations_are_shown(
+    tmp_path: Path, tiny_checkpoint: Path, data: Path, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = load_config(write_config(
+        tmp_path, tiny_checkpoint, data, data__evaluation=str(data), optimization__max_steps=4,
+        report__evaluate_every=2, report__early_stopping=5, report__metric="ocr/recall@5",
+        report__trackers=["tensorboard"],
+    ))  # fmt: skip
+    train(config)
+    (events,) = config.output.rglob("events.out.tfevents.*")
+    written = EventAccumulator(str(events))
+    written.Reload()
+    lines = history(config.output)
+    for tag, name in (("train/loss", "loss"), ("train/ocr/positive_cosine", "ocr/positive_cosine")):
+        logged = [line for line in lines if name in line]  # not every step has a row of every task
+        assert [event.step for event in written.Scalars(tag)] == [line["step"] for line in logged]
+        assert [event.value for event in written.Scalars(tag)] == pytest.approx([line[name] for line in logged])
+    assert [event.step for event in written.Scalars("train/loss")] == [1, 2, 3, 4]
+    assert [event.step for event in written.Scalars("eval/ocr/recall@5")] == [2, 4]
+    shown, evaluated = capsys.readouterr(), written.Scalars("eval/mean")
+    for event in evaluated:
+        assert f"step {event.step}: mean {event.value:.4f}, ocr/recall@5 " in shown.err
+    assert "step" not in shown.out
+    assert "best model will not be loaded" not in caplog.text + shown.err
+
+
+def test_a_metric_that_the_file_cannot_give_is_said_before_training(
+    tmp_path: Path, tiny_checkpoint: Path, data: Path
+) -> None:
+    path = write_config(tmp_path, tiny_checkpoint, data, data__evaluation=str(data))
+    for metric in ("ocr/ndcg", "ndcg@10", "orc/mrr", "eval_mean", "ocr/recall@3"):
+        with pytest.raises(ConfigError, match=r"report\.metric: .*is not measured.*text_pair.*ndcg@10"):
+            train(load_config(path, {"report.metric": metric}))
+    assert not (tmp_path / "run").exists()
+    train(load_config(path, {"report.metric": "text_pair/en/spearman", "optimization.max_steps": 1}))
 
 
 def untimed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
