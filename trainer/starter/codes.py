@@ -69,7 +69,8 @@ def whitened(codes: Tensor, tokenizer: PreTrainedTokenizerBase, texts: Sequence[
     values, axes = torch.linalg.eigh(within)
     result = ((codes.double() - centre) @ (axes @ torch.diag(values**-0.5) @ axes.T)).float()
     result[codes.abs().sum(dim=1) == 0] = 0.0
-    return result / result.norm(dim=1).mean()
+    scaled: Tensor = result / result.norm(dim=1).mean()
+    return scaled
 
 
 @torch.no_grad()

@@ -32,7 +32,7 @@ def finish_config(checkpoint: Path, pairs: Path, out: Path, steps: int, seed: in
                 "per_device_batch": 16,
                 "accumulation": 16,
                 "token_budget": 6144,
-                "learning_rate": 3e-4,
+                "learning_rate": 5e-4,
                 "weight_decay": 0.01,
                 "seed": seed,
             },

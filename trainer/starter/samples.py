@@ -86,7 +86,9 @@ class Stage:
     second: tuple[int, int] | None = None  # height, width of the second view, in every third batch
     whole_pages: bool = False  # a crop is a whole A4 page
     frozen: bool = False  # the vision tower only looks: on whole pages its backward pass costs four times the rest
-    pairs_every: int = 1  # text pairs come in one of so many batches: reading is what takes long at first
+    pairs_every: int = (
+        1  # text pairs come in one of so many batches; 0: in none, so that codes stay while they are read
+    )
 
 
 class CharacterSet:
@@ -169,7 +171,8 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
         # Index // stride: in a team, all members take a second view at the same step, so that none waits.
         second = stage.second if (index // self.stride) % 3 == 0 else None
         crops = self.crop_batch(replace(stage, second=second), rng)
-        return crops, None if (index // self.stride) % stage.pairs_every else self.pair_batch(stage, rng)
+        due = stage.pairs_every and (index // self.stride) % stage.pairs_every == 0
+        return crops, self.pair_batch(stage, rng) if due else None
 
     def chance(self, index: int) -> random.Random:
         """The random numbers of batch `index`."""

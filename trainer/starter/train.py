@@ -6,7 +6,7 @@ State (weights, optimizer, elapsed time, step) is saved every few minutes in the
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from trainer.starter.calibrate import closed_form, collect
+from trainer.starter.codes import fit_merger, lay_in, letter_codes, rarity, start_texts, whitened
 from trainer.starter.corpus import Corpus, balanced_texts, read_corpus
 from trainer.starter.losses import (
     bag_cross_entropy,
@@ -34,10 +35,10 @@ from trainer.starter.tokenizer import train_tokenizer
 
 # (share of the time at which the stage ends, stage). Characters first, small crops, few fonts and large letters.
 PLAN: tuple[tuple[float, Stage], ...] = (
-    (0.20, Stage("easy", 12, (224, 224), 6, (14, 22), True, False, 48, pairs_every=6)),
-    (0.62, Stage("characters", 12, (224, 224), 6, (12, 22), False, False, 48, pairs_every=6)),
-    (0.68, Stage("strips", 2, (504, 728), 1, (12, 20), False, False, 48, pairs_every=6)),
-    (0.92, Stage("crops", 32, (336, 336), 4, (11, 20), False, True, 64, (280, 280), frozen=True)),
+    (0.20, Stage("easy", 12, (224, 224), 6, (14, 22), True, False, 48, pairs_every=0)),
+    (0.70, Stage("characters", 12, (224, 224), 6, (12, 22), False, False, 48, pairs_every=0)),
+    (0.75, Stage("strips", 2, (504, 728), 1, (12, 20), False, False, 48, pairs_every=0)),
+    (0.92, Stage("crops", 24, (336, 336), 4, (11, 20), False, True, 64, (280, 280), frozen=True)),
     (1.00, Stage("pages", 7, (1036, 728), 1, (11, 16), False, True, 64, (840, 588), True, True)),
 )
 # (query, document). "joint" is an image with all its text, "asked" the second image with a span.
@@ -60,9 +61,8 @@ class Settings:
     weight_decay: float = 0.01
     warmup_steps: int = 60
     temperature: float = 0.05
-    words_from: float = 0.2  # share of the time from which what is read in a cell must match the text under it
-    words_every: int = 2  # in one of so many steps: it costs as much as looking does
     average: float = 0.998  # of the weights kept for the result (moving average)
+    fit_batches: int = 30  # of 24 crops, for the least squares between reading and matching
     vocabulary: int = 16000
     characters: int = 4200
     seed: int = 1
@@ -78,6 +78,7 @@ class Progress:
 
     step: int = 0
     elapsed: float = 0.0
+    fitted: bool = False  # whether the vision tower's last layer was refitted, between reading and matching
 
 
 class Run:
@@ -93,6 +94,8 @@ class Run:
         self.characters = CharacterSet.of(self.corpus, settings.characters)
         torch.manual_seed(settings.seed)
         self.starter = Starter(build_model(self.tokenizer, settings.shape), len(self.characters))
+        if not (folder / "state.json").exists():
+            lay_in(self.starter, self._first_codes())
         self.average = {name: value.detach().clone() for name, value in self.starter.state_dict().items()}
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.starter, settings.weight_decay), lr=settings.peak_rate, betas=(0.9, 0.98)
@@ -124,6 +127,8 @@ class Run:
             began = time.monotonic()
             crops, pairs = next(loader)
             waited = time.monotonic() - began
+            if crops.frozen and not self.progress.fitted:
+                self._fit(batches)
             for group in self.optimizer.param_groups:
                 group["lr"] = settings.peak_rate * self._rate(done)
             watch = self.progress.step % settings.log_every == 0
@@ -134,8 +139,7 @@ class Run:
             norm = self._clip()
             if torch.isfinite(norm):
                 self.optimizer.step()
-                if team.rank == 0:
-                    self._move_average()
+                self._move_average()  # on all ranks: the fit before matching starts from it
             self.progress.step += 1
             self.progress.elapsed += time.monotonic() - began
             for key, value in {**parts, "loss": float(loss.detach()), "norm": float(norm), "waited": waited}.items():
@@ -168,8 +172,7 @@ class Run:
                 parts["characters"], recall = self._character_loss(cells.flatten(0, 1), crops.characters, watch)
                 if recall is not None:
                     seen["recall"] = recall
-                turn = self.progress.step % self.settings.words_every == 0
-                if turn and done >= self.settings.words_from and len(crops.under):
+                if len(crops.under):
                     parts["words"], parts["error"] = self._word_loss(cells, crops)
             if crops.views:
                 losses = self._view_losses(crops, cells)
@@ -209,6 +212,23 @@ class Run:
         starter = Starter(build_model(self.tokenizer, self.settings.shape), len(self.characters))
         starter.load_state_dict(self.average)
         return starter.eval()
+
+    def _first_codes(self) -> Tensor:
+        codes = letter_codes(self.tokenizer, self.settings.shape.hidden)
+        batches = Batches(
+            self.corpus, self.tokenizer, self.characters, self.fonts, self.settings.plan,
+            Team(1, 0).done, self.settings.seed,
+        )  # fmt: skip
+        return whitened(codes * rarity(self.tokenizer, self.corpus)[:, None], self.tokenizer, start_texts(batches))
+
+    def _fit(self, batches: Batches) -> None:
+        """Before matching: cells in the size of what they tell. All processes of a team come to the same weights."""
+        stage = next(stage for _, stage in self.settings.plan if not stage.frozen)
+        self.starter.load_state_dict(self.average)  # reading ends here: its average is better than its last step
+        explained = fit_merger(self.starter, batches, replace(stage, crops=24, easy=False), self.settings.fit_batches)
+        self.progress.fitted = True
+        self.average = {name: value.detach().clone() for name, value in self.starter.state_dict().items()}
+        print(f"cells explain {explained:.3f} of the codes under them", flush=True)
 
     def _restore(self) -> None:
         self.starter.load_state_dict(load_file(self.folder / "weights.safetensors"))
