@@ -49,7 +49,7 @@ class ModelConfig(_Section):
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = False
-    frozen: tuple[Literal["vision", "language", "embeddings"], ...] = ()
+    frozen: tuple[Literal["vision", "language", "layers", "embeddings"], ...] = ()
     lora: LoraConfig | None = None
     matryoshka: tuple[Count, ...] = ()
 

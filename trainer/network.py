@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 from collections.abc import Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -131,6 +132,8 @@ def _part(network: TrainableEmbedder, name: str) -> Iterator[nn.Parameter]:
     model = network.model
     if name == "vision":
         return model.visual.parameters()  # type: ignore[no-any-return]
+    if name == "layers":  # of the language model, without its embeddings
+        return chain(model.language_model.layers.parameters(), model.language_model.norm.parameters())
     if name == "embeddings":
         return model.get_input_embeddings().parameters()  # type: ignore[no-any-return]
     return model.language_model.parameters()  # type: ignore[no-any-return]

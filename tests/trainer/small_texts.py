@@ -21,10 +21,9 @@ TINY = Shape(
     hidden=32, layers=1, heads=1, key_value_heads=1, intermediate=32, vision_width=32, vision_depth=1, vision_heads=1
 )
 STAGES = (
-    (0.5, Stage("easy", 4, (112, 112), 4, (14, 18), True, False, 6)),
-    (0.8, Stage("views", 4, (112, 112), 2, (12, 18), False, True, 6, (112, 112))),
-    (0.9, Stage("strips", 2, (112, 168), 1, (12, 18), False, True, 6, (112, 168))),
-    (1.0, Stage("pages", 2, (168, 112), 1, (12, 18), False, True, 6, (140, 84), True, True)),
+    (0.5, Stage("easy", 4, (112, 112), 4, (14, 18), True)),
+    (0.8, Stage("characters", 4, (112, 112), 2, (12, 18), False)),
+    (1.0, Stage("strips", 2, (112, 168), 1, (12, 18), False)),
 )
 
 

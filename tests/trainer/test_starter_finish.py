@@ -22,7 +22,7 @@ def test_it_is_a_run_of_the_trainer_with_a_frozen_vision_tower(tmp_path: Path, t
 
 def test_every_sample_meets_hundreds_of_others(tmp_path: Path) -> None:
     config = finish_config(Path("starter"), tmp_path / "train.jsonl", tmp_path, 60)
-    assert config.samples_per_device == 256 and config.model.frozen == ("vision",)
+    assert config.samples_per_device == 256 and config.model.frozen == ("vision", "layers")
 
 
 def test_a_checkpoint_becomes_a_network_of_the_recipe_and_embeds_alike() -> None:

@@ -146,7 +146,7 @@ def test_character_places_mark_empty_slots() -> None:
 
 
 def test_every_slot_of_a_batch_holds_characters_or_is_blank(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> None:
-    crops, _ = make_batches(corpus, tokenizer).batch(4, 0.1)
+    crops = make_batches(corpus, tokenizer).batch(4, 0.1)
     slots, indices = crops.characters.unbind(1)
     height, width = crops.pixels.shape[1:3]
     count = len(crops.pixels) * (height // CELL) * (width // CELL) * SLOTS
@@ -169,7 +169,7 @@ def test_every_slot_of_a_batch_holds_characters_or_is_blank(corpus: Corpus, toke
 def test_reading_lies_over_the_cells_that_show_it(
     corpus: Corpus, tokenizer: PreTrainedTokenizerBase, number: int
 ) -> None:
-    crops, _ = make_batches(corpus, tokenizer).batch(number, 0.6)
+    crops = make_batches(corpus, tokenizer).batch(number, 0.6)
     ids, lengths = crops.reading.ids, crops.reading.lengths
     assert len(crops.under) == int(lengths.sum())
     expected = [row * ids.shape[1] + place for row, length in enumerate(lengths) for place in range(int(length))]

@@ -1,7 +1,7 @@
 """`python -m trainer.starter --texts DIR --out DIR --minutes 120`: train the starter checkpoint from scratch.
 
-Reading and matching (this room's own loop), then all five tasks (the package's trainer), then the projection in closed
-form. The checkpoint appears as OUT/checkpoint. The same command goes on with a run that was stopped.
+Reading (this room's own loop), then all five tasks (the package's trainer), then the vision tower's last layer and the
+projection in closed form. The checkpoint appears as OUT/checkpoint. The same command goes on with a stopped run.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from trainer.starter.pairs import write_pairs
 from trainer.starter.render import Fonts
 from trainer.starter.train import Run, Settings
 
-# Of the last stage's samples: what has pictures takes long, and matching has seen it.
+# Of the last stage's samples: what has pictures takes long, and the vision tower is frozen.
 SHARES = {"text_pair": 0.52, "instr": 0.34, "ocr": 0.06, "vqa_single": 0.06, "vqa_multi": 0.02}
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m trainer.starter", description=__doc__)
     parser.add_argument("--texts", type=Path, required=True, help="folder with .txt .tsv .jsonl .json .csv texts")
     parser.add_argument("--out", type=Path, required=True, help="run folder; a run found there is resumed")
-    parser.add_argument("--minutes", type=float, default=120.0, help="time for reading and matching")
+    parser.add_argument("--minutes", type=float, default=120.0, help="time for reading")
     parser.add_argument("--until", type=float, default=1.0, help="stop at this share of that time (resume later)")
     parser.add_argument("--steps", type=int, default=60, help="steps of the last stage")
     parser.add_argument("--fonts", type=Path, action="append", default=[], help="folder with .ttf files (repeatable)")
@@ -40,14 +40,17 @@ def main() -> None:
     run.train(options.until, options.processes)
     if options.until < 1:
         return
-    matched, pairs = options.out / "matched", options.out / "pairs" / "train.jsonl"
-    export(run.averaged(), run.tokenizer, matched)
+    read, pairs = options.out / "read", options.out / "pairs" / "train.jsonl"
+    starter = run.averaged()
+    run.refitted(starter)
+    export(starter, run.tokenizer, read)
     if not pairs.exists():
         write_pairs(run.corpus, pairs, 230 * options.steps, fonts, seed=1, shares=SHARES)
     finished = options.out / "finish" / "checkpoint"
     if not finished.exists():
-        finished = finish(matched, pairs, options.out / "finish", options.steps)
+        finished = finish(read, pairs, options.out / "finish", options.steps)
     starter = Starter.of(ColPaLiQwenEmbedder.from_pretrained(finished, device="cpu"))
+    run.refitted(starter)  # the codes have moved, the vision tower has not
     # Three minutes in a hundred; without it the checkpoint finds less (RESULTS.md).
     export(run.calibrated(starter, 1.8 * options.minutes), run.tokenizer, options.out / "checkpoint")
 

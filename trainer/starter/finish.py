@@ -1,6 +1,7 @@
-"""The recipe's last training stage: the package's own trainer on JSONL pairs of all five tasks, vision tower frozen.
+"""The recipe's last training stage: the package's own trainer on JSONL pairs of all five tasks.
 
-Here scores, prefixes and hundreds of negatives come in, which the reading and matching stages do not have.
+Only embeddings and projection learn. The vision tower is frozen, since its features are what reading made of them; so
+are the layers of the text model, which begin as identity: let loose for minutes, they drown the codes (RESULTS.md).
 """
 
 from pathlib import Path
@@ -23,7 +24,7 @@ def finish_config(checkpoint: Path, pairs: Path, out: Path, steps: int, seed: in
     return TrainConfig.model_validate(
         {
             "output": out,
-            "model": {"checkpoint": str(checkpoint), "max_tokens": 2048, "frozen": ["vision"]},
+            "model": {"checkpoint": str(checkpoint), "max_tokens": 2048, "frozen": ["vision", "layers"]},
             "data": {"train": pairs, "workers": 1},
             # 1 - cos never decays and works against telling things apart: at weight 1 it would lead in the end.
             "objective": {"temperature": 0.05, "weights": {"cosine": 0.2, "mse": 4.0}},
@@ -32,7 +33,7 @@ def finish_config(checkpoint: Path, pairs: Path, out: Path, steps: int, seed: in
                 "per_device_batch": 16,
                 "accumulation": 16,
                 "token_budget": 6144,
-                "learning_rate": 5e-4,
+                "learning_rate": 1e-3,
                 "weight_decay": 0.01,
                 "seed": seed,
             },

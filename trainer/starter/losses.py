@@ -1,12 +1,8 @@
 """The recipe's losses, computed from scores and unit vectors only."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-IMAGE_KINDS = frozenset({"image", "second", "joint"})  # views that show pixels
 
 
 def bag_cross_entropy(scores_NV: Tensor, places_M2: Tensor) -> Tensor:
@@ -65,32 +61,3 @@ def cell_error(cells_ND: Tensor, words_MD: Tensor, under_M2: Tensor) -> Tensor:
     words, cells = under_M2.unbind(1)
     sums = torch.zeros_like(cells_ND, dtype=torch.float32).index_add(0, cells, words_MD.detach()[words].float())
     return (cells_ND.float() - sums).square().sum() / sums.square().sum().clamp(min=1e-6)
-
-
-def mixed_info_nce(
-    views: dict[str, Tensor],
-    routes: Sequence[tuple[str, str]],
-    documents: Sequence[str],
-    temperature: float,
-    with_text: int | None = None,
-) -> dict[tuple[str, str], Tensor]:
-    """InfoNCE over kinds of view of the same B things: for each route (query kind, document kind), one loss.
-
-    Row i's positive is thing i in the route's document kind. Its negatives are all other things in **every** document
-    kind, so that an image cannot win or lose merely by being an image. Thing i in other kinds is left out.
-    Things from row `with_text` on have no text: they take part only in routes between images, and as images.
-    """
-    pool = torch.cat([views[kind] for kind in documents])
-    size = len(next(iter(views.values())))
-    own = torch.eye(size, dtype=torch.bool).repeat(1, len(documents))
-    textual = torch.arange(size) < (size if with_text is None else with_text)
-    visible = torch.cat([textual if kind not in IMAGE_KINDS else torch.ones_like(textual) for kind in documents])
-    losses: dict[tuple[str, str], Tensor] = {}
-    for query, document in routes:
-        scores = views[query] @ pool.T / temperature
-        target = torch.arange(size) + size * list(documents).index(document)
-        hidden = own | ~visible
-        hidden[torch.arange(size), target] = False
-        rows = torch.ones_like(textual) if {query, document} <= IMAGE_KINDS else textual
-        losses[query, document] = F.cross_entropy(scores.masked_fill(hidden, float("-inf"))[rows], target[rows])
-    return losses

@@ -7,7 +7,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 
 import numpy as np
@@ -56,7 +56,7 @@ class CropBatch:
     `reading` holds the tokens of each crop in reading order, `under` (flat position in `reading.ids`, flat cell).
 
     `second`, if there, shows the same things at another scale (perhaps in another size) and worse; `whole` is all text
-    of a crop, `span` a part of it. The last `pictures` rows are pictures without text. `views`, `frozen`: see Stage.
+    of a crop, `span` a part of it. The last `pictures` rows are pictures without text.
     """
 
     pixels: Tensor
@@ -67,8 +67,6 @@ class CropBatch:
     whole: Texts
     span: Texts
     pictures: int
-    views: bool
-    frozen: bool
 
 
 @dataclass(frozen=True)
@@ -81,14 +79,9 @@ class Stage:
     per_page: int
     letter: tuple[float, float]  # text size in pixels
     easy: bool  # few fonts, black on white
-    views: bool  # match views of a crop
-    pairs: int  # short pairs per batch; long ones: half as many
-    second: tuple[int, int] | None = None  # height, width of the second view, in every third batch
+    pairs: int = 48  # short text pairs in a batch of pairs; long ones: half as many
+    second: tuple[int, int] | None = None  # height, width of a second view; with it, some pictures come along
     whole_pages: bool = False  # a crop is a whole A4 page
-    frozen: bool = False  # the vision tower only looks: on whole pages its backward pass costs four times the rest
-    pairs_every: int = (
-        1  # text pairs come in one of so many batches; 0: in none, so that codes stay while they are read
-    )
 
 
 class CharacterSet:
@@ -158,21 +151,16 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
         for pair in corpus.pairs:
             self.pairs.setdefault((pair.kind, pair.query_language, pair.positive_language), []).append(pair)
 
-    def __iter__(self) -> Iterator[tuple[CropBatch, PairBatch | None]]:
+    def __iter__(self) -> Iterator[CropBatch]:
         index = self.first
         while True:
             yield self.batch(index, self.progress.value)
             index += self.stride
 
-    def batch(self, index: int, progress: float) -> tuple[CropBatch, PairBatch | None]:
+    def batch(self, index: int, progress: float) -> CropBatch:
         """Batch number `index`, of the stage that `progress` lies in."""
         stage = next(stage for until, stage in self.plan if progress < until or until == self.plan[-1][0])
-        rng = self.chance(index)
-        # Index // stride: in a team, all members take a second view at the same step, so that none waits.
-        second = stage.second if (index // self.stride) % 3 == 0 else None
-        crops = self.crop_batch(replace(stage, second=second), rng)
-        due = stage.pairs_every and (index // self.stride) % stage.pairs_every == 0
-        return crops, self.pair_batch(stage, rng) if due else None
+        return self.crop_batch(stage, self.chance(index))
 
     def chance(self, index: int) -> random.Random:
         """The random numbers of batch `index`."""
@@ -293,8 +281,6 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
             whole=self.texts(whole, 400),
             span=self.texts([_prefixed(span, "ocr", rng) for span in spans], 64),
             pictures=pictures,
-            views=stage.views,
-            frozen=stage.frozen,
         )
 
     def _reading(self, crops: list[Crop], cells: int) -> tuple[Texts, Tensor]:

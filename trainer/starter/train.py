@@ -5,8 +5,7 @@ State (weights, optimizer, elapsed time, step) is saved every few minutes in the
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +17,28 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from trainer.starter.calibrate import closed_form, collect
 from trainer.starter.codes import fit_merger, lay_in, letter_codes, rarity, start_texts, whitened
-from trainer.starter.corpus import Corpus, balanced_texts, read_corpus
+from trainer.starter.corpus import Corpus, balanced_texts
 from trainer.starter.losses import (
     bag_cross_entropy,
     bag_recall,
     cell_error,
     cell_info_nce,
-    info_nce,
-    mixed_info_nce,
 )
 from trainer.starter.model import Shape, Starter, build_model
-from trainer.starter.render import CELL, Fonts
-from trainer.starter.samples import BLANK, Batches, CharacterSet, CropBatch, PairBatch, Stage
+from trainer.starter.render import Fonts
+from trainer.starter.samples import BLANK, Batches, CharacterSet, CropBatch, Stage
 from trainer.starter.team import Team
 from trainer.starter.tokenizer import train_tokenizer
 
-# (share of the time at which the stage ends, stage). Characters first, small crops, few fonts and large letters.
+# (share of the time at which the stage ends, stage). Small crops, few fonts and large letters first.
 PLAN: tuple[tuple[float, Stage], ...] = (
-    (0.20, Stage("easy", 12, (224, 224), 6, (14, 22), True, False, 48, pairs_every=0)),
-    (0.70, Stage("characters", 12, (224, 224), 6, (12, 22), False, False, 48, pairs_every=0)),
-    (0.75, Stage("strips", 2, (504, 728), 1, (12, 20), False, False, 48, pairs_every=0)),
-    (0.92, Stage("crops", 24, (336, 336), 4, (11, 20), False, True, 64, (280, 280), frozen=True)),
-    (1.00, Stage("pages", 7, (1036, 728), 1, (11, 16), False, True, 64, (840, 588), True, True)),
+    (0.25, Stage("easy", 12, (224, 224), 6, (14, 22), True)),
+    (0.90, Stage("characters", 12, (224, 224), 6, (12, 22), False)),
+    (1.00, Stage("strips", 2, (504, 728), 1, (12, 20), False)),
 )
-# (query, document). "joint" is an image with all its text, "asked" the second image with a span.
-ROUTES: tuple[tuple[str, str], ...] = (
-    ("span", "image"), ("span", "whole"), ("image", "whole"), ("whole", "image"), ("image", "span"),
-)  # fmt: skip
-# With a second view, in every third batch; "joint" is the longest sequence, and comes along here only.
-SECOND_ROUTES: tuple[tuple[str, str], ...] = (
-    ("span", "joint"), ("second", "image"), ("second", "joint"), ("second", "whole"), ("joint", "second"),
-    ("asked", "joint"), ("asked", "image"),
-)  # fmt: skip
+# What the last two closed forms are fitted on: crops for the vision tower's last layer, whole pages for the projection.
+FIT = Stage("fit", 24, (224, 224), 6, (12, 22), False)
+PAGES = Stage("pages", 7, (1036, 728), 1, (11, 17), False, 48, (840, 588), whole_pages=True)
 
 
 @dataclass(frozen=True)
@@ -78,7 +67,6 @@ class Progress:
 
     step: int = 0
     elapsed: float = 0.0
-    fitted: bool = False  # whether the vision tower's last layer was refitted, between reading and matching
 
 
 class Run:
@@ -94,6 +82,9 @@ class Run:
         self.characters = CharacterSet.of(self.corpus, settings.characters)
         torch.manual_seed(settings.seed)
         self.starter = Starter(build_model(self.tokenizer, settings.shape), len(self.characters))
+        # Reading leaves words alone: not even weight decay may touch what the codes rest on.
+        for part in (self.starter.model.language_model, self.starter.projection):
+            part.requires_grad_(False)
         if not (folder / "state.json").exists():
             lay_in(self.starter, self._first_codes())
         self.average = {name: value.detach().clone() for name, value in self.starter.state_dict().items()}
@@ -125,21 +116,20 @@ class Run:
         done = team.done.value
         while done < until:
             began = time.monotonic()
-            crops, pairs = next(loader)
+            crops = next(loader)
             waited = time.monotonic() - began
-            if crops.frozen and not self.progress.fitted:
-                self._fit(batches)
             for group in self.optimizer.param_groups:
                 group["lr"] = settings.peak_rate * self._rate(done)
             watch = self.progress.step % settings.log_every == 0
-            loss, parts = self.loss(crops, pairs, done, watch)
+            loss, parts = self.loss(crops, watch)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             done = team.average(self.starter, self.progress.elapsed / total)
             norm = self._clip()
             if torch.isfinite(norm):
                 self.optimizer.step()
-                self._move_average()  # on all ranks: the fit before matching starts from it
+                if team.rank == 0:
+                    self._move_average()
             self.progress.step += 1
             self.progress.elapsed += time.monotonic() - began
             for key, value in {**parts, "loss": float(loss.detach()), "norm": float(norm), "waited": waited}.items():
@@ -153,31 +143,18 @@ class Run:
         if team.rank == 0:
             self.save()
 
-    def loss(
-        self, crops: CropBatch, pairs: PairBatch | None, done: float, watch: bool = False
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Sum of the stage's losses for one batch, and its parts for the log."""
+    def loss(self, crops: CropBatch, watch: bool = False) -> tuple[Tensor, dict[str, float]]:
+        """Sum of the losses of one batch, and its parts for the log."""
         parts: dict[str, Tensor] = {}
         seen: dict[str, float] = {}
-        starter = self.starter
-        weights = {"text": 1.0, "characters": 0.5 if crops.views else 1.0, "words": 1.0, "error": 0.03, "views": 2.0}
+        weights = {"characters": 1.0, "words": 1.0, "error": 0.03}
         with torch.autocast("cpu", torch.bfloat16):
-            if pairs is not None:
-                queries = starter.embed(pairs.queries.ids, pairs.queries.lengths)
-                positives = starter.embed(pairs.positives.ids, pairs.positives.lengths)
-                parts["text"] = info_nce(queries, positives, self.settings.temperature, pairs.groups)
-            with torch.set_grad_enabled(not crops.frozen):
-                cells = starter.look(crops.pixels)
-            if not crops.frozen:
-                parts["characters"], recall = self._character_loss(cells.flatten(0, 1), crops.characters, watch)
-                if recall is not None:
-                    seen["recall"] = recall
-                if len(crops.under):
-                    parts["words"], parts["error"] = self._word_loss(cells, crops)
-            if crops.views:
-                losses = self._view_losses(crops, cells)
-                seen |= {f"{query}>{document}": float(value.detach()) for (query, document), value in losses.items()}
-                parts["views"] = torch.stack(list(losses.values())).mean()
+            cells = self.starter.look(crops.pixels)
+            parts["characters"], recall = self._character_loss(cells.flatten(0, 1), crops.characters, watch)
+            if recall is not None:
+                seen["recall"] = recall
+            if len(crops.under):
+                parts["words"], parts["error"] = self._word_loss(cells, crops)
         total = torch.stack([weights[name] * value for name, value in parts.items()]).sum()
         return total, {**{name: float(value.detach()) for name, value in parts.items()}, **seen}
 
@@ -196,15 +173,14 @@ class Run:
         ):
             (self.folder / name).replace(self.folder / final)
 
+    def refitted(self, starter: Starter) -> float:
+        """Fit a network's last vision layer to its codes; the share of their energy that cells then explain."""
+        return fit_merger(starter, self._batches(), FIT, self.settings.fit_batches)
+
     def calibrated(self, starter: Starter, seconds: float) -> Starter:
         """The network with its projection refitted in closed form, on states collected for `seconds`."""
-        _, stage = self.settings.plan[-1]
-        batches = Batches(
-            self.corpus, self.tokenizer, self.characters, self.fonts, self.settings.plan,
-            Team(1, 0).done, self.settings.seed,
-        )  # fmt: skip
         with torch.no_grad():
-            starter.projection.weight.copy_(closed_form(collect(starter, batches, stage, seconds)))
+            starter.projection.weight.copy_(closed_form(collect(starter, self._batches(), PAGES, seconds)))
         return starter
 
     def averaged(self) -> Starter:
@@ -214,21 +190,14 @@ class Run:
         return starter.eval()
 
     def _first_codes(self) -> Tensor:
-        codes = letter_codes(self.tokenizer, self.settings.shape.hidden)
-        batches = Batches(
-            self.corpus, self.tokenizer, self.characters, self.fonts, self.settings.plan,
-            Team(1, 0).done, self.settings.seed,
-        )  # fmt: skip
-        return whitened(codes * rarity(self.tokenizer, self.corpus)[:, None], self.tokenizer, start_texts(batches))
+        codes = letter_codes(self.tokenizer, self.settings.shape.hidden) * rarity(self.tokenizer, self.corpus)[:, None]
+        return whitened(codes, self.tokenizer, start_texts(self._batches()))
 
-    def _fit(self, batches: Batches) -> None:
-        """Before matching: cells in the size of what they tell. All processes of a team come to the same weights."""
-        stage = next(stage for _, stage in self.settings.plan if not stage.frozen)
-        self.starter.load_state_dict(self.average)  # reading ends here: its average is better than its last step
-        explained = fit_merger(self.starter, batches, replace(stage, crops=24, easy=False), self.settings.fit_batches)
-        self.progress.fitted = True
-        self.average = {name: value.detach().clone() for name, value in self.starter.state_dict().items()}
-        print(f"cells explain {explained:.3f} of the codes under them", flush=True)
+    def _batches(self) -> Batches:
+        done = Team(1, 0).done
+        return Batches(
+            self.corpus, self.tokenizer, self.characters, self.fonts, self.settings.plan, done, self.settings.seed
+        )
 
     def _restore(self) -> None:
         self.starter.load_state_dict(load_file(self.folder / "weights.safetensors"))
@@ -270,36 +239,13 @@ class Run:
         told = cell_info_nce(seen, codes[tokens], under, tokens, self.settings.temperature)
         return told, cell_error(seen, codes[tokens], under)
 
-    def _view_losses(self, crops: CropBatch, cells: Tensor) -> dict[tuple[str, str], Tensor]:
-        """Contrastive losses between a crop's views: image, second image, span, whole text, image with text."""
-        starter = self.starter
-        grid = _grid(crops.pixels)
-        start, nothing = torch.zeros((len(cells), 0), dtype=torch.long), torch.zeros(len(cells), dtype=torch.long)
-        whole, span = crops.whole, crops.span
-        views = {
-            "image": starter.embed(start, nothing, cells, grid),
-            "whole": starter.embed(whole.ids, whole.lengths),
-            "span": starter.embed(span.ids, span.lengths),
-        }
-        routes = ROUTES
-        if crops.second is not None:
-            grid = _grid(crops.second)
-            with torch.set_grad_enabled(not crops.frozen):
-                again = starter.look(crops.second)
-            views["joint"] = starter.embed(whole.ids, whole.lengths, cells, _grid(crops.pixels))
-            views["second"] = starter.embed(start, nothing, again, grid)
-            views["asked"] = starter.embed(span.ids, span.lengths, again, grid)
-            routes = ROUTES + SECOND_ROUTES
-        documents = [kind for kind in views if kind != "asked"]
-        return mixed_info_nce(views, routes, documents, self.settings.temperature, len(cells) - crops.pictures)
-
     def _rate(self, done: float) -> float:
         """Warm-up, level for a third of the time, then a line down to 5 %: whole pages still need steps that count."""
         warm = min(1.0, (self.progress.step + 1) / self.settings.warmup_steps)
         return warm * (1 - 0.95 * min(1.0, max(0.0, (done - 0.3) / 0.7)))
 
     def _clip(self) -> Tensor:
-        """Clip the vision tower apart from the rest: text gradients, large at first, must not shrink its steps."""
+        """Clip the vision tower apart from the heads: their gradients, large at first, must not shrink its steps."""
         visual = list(self.starter.model.visual.parameters())
         mine = {id(p) for p in visual}
         rest = [p for p in self.starter.parameters() if id(p) not in mine]
@@ -328,17 +274,9 @@ class Run:
         print(" ".join(f"{key} {value}" for key, value in line.items()), flush=True)
 
 
-def start(texts: Path, folder: Path, settings: Settings, font_folders: Sequence[Path]) -> Run:
-    """A new run, or the one already in `folder`."""
-    return Run(folder, read_corpus(texts), settings, Fonts.find(font_folders))
-
-
-def _grid(pixels: Tensor) -> tuple[int, int]:
-    return pixels.shape[1] // CELL, pixels.shape[2] // CELL
-
-
 def _parameter_groups(starter: Starter, decay: float) -> list[dict[str, Any]]:
-    """No decay for vectors (norms, biases) and the embedding table: a rare token must not fade."""
-    matrices = [p for name, p in starter.named_parameters() if p.ndim >= 2 and "embed_tokens" not in name]
-    rest = [p for name, p in starter.named_parameters() if p.ndim < 2 or "embed_tokens" in name]
+    """No decay for vectors: norms and biases."""
+    trained = [p for p in starter.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim >= 2]
+    rest = [p for p in trained if p.ndim < 2]
     return [{"params": matrices, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
