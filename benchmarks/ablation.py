@@ -1,12 +1,13 @@
 """What do the prefix and its losses give? The same data and steps, one setting changed at a time, per task.
 
-    python -m trainer.starter.pairs --texts TEXTS --out pairs --samples 6000 --held-out 600
-    python benchmarks/ablation.py --data pairs --steps 60 --out ablation.json
+    python -m trainer.starter.pairs --texts TEXTS --out pairs --samples 2000 --held-out 400
+    python benchmarks/ablation.py --data pairs --checkpoint OUT/read --steps 20 --accumulation 4 --out ablation.json
 
-Trains the packaged starter (its vision tower frozen, so that it runs on two CPU cores) on the five tasks of `--data`
+Trains a checkpoint (its vision tower and layers frozen, so that it runs on two CPU cores) on the five tasks of `--data`
 and evaluates on its held-out part: nDCG@10 of each task's queries among all its documents, and Spearman's rho where
 pairs have scores. Every variant sees the same samples in the same order from the same weights; `--seeds` repeats all
-with other orders. "before" is the checkpoint that all start from.
+with other orders. "before" is the checkpoint that all start from. It should not have seen prefixes: the packaged
+starter has, which favours the variants with them; `OUT/read` of `python -m trainer.starter` has not.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def settings(options: argparse.Namespace, output: Path, seed: int, changes: dict
     """A short run; `changes` are laid over its sections."""
     content: dict[str, Any] = {
         "output": output,
-        "model": {"checkpoint": options.checkpoint, "precision": options.precision, "frozen": ["vision"]},
+        "model": {"checkpoint": options.checkpoint, "precision": options.precision, "frozen": ["vision", "layers"]},
         "data": {"train": options.data / "train.jsonl", "workers": options.workers},
         "objective": {"temperature": options.temperature},
         "optimization": {

@@ -17,6 +17,7 @@ from rich.text import Text
 from examples.contact_sheet import Shown, write_contact_sheet
 from examples.sample_documents import QUERIES, DemoQuery, build, queries_folder
 from vipylo_rag import Hit, MultimodalIndex
+from vipylo_rag.errors import IndexDirectoryError
 
 SHOWN_HITS = 6
 
@@ -32,6 +33,18 @@ class Answered:
     lexical: int | None
 
 
+def _own_index(directory: Path) -> MultimodalIndex:
+    """The demo's index; one that another version's starter made is made anew, as it holds nothing but samples."""
+    index = MultimodalIndex.open(directory)
+    try:
+        _ = index.embedder
+    except IndexDirectoryError:
+        index.close()
+        shutil.rmtree(directory)
+        index = MultimodalIndex.open(directory)
+    return index
+
+
 def run(folder: Path, console: Console) -> list[Answered]:
     """Build, ingest, search; writes `contact_sheet.html` into `folder` and returns what was found."""
     begun = time.monotonic()
@@ -39,7 +52,7 @@ def run(folder: Path, console: Console) -> list[Answered]:
     shutil.rmtree(documents, ignore_errors=True)
     build(documents)
     console.print(f"sample documents written to {documents} ({time.monotonic() - begun:.0f} s)")
-    with MultimodalIndex.open(folder / "index") as index:
+    with _own_index(folder / "index") as index:
         with console.status("ingest") as status:
             report = index.ingest(
                 documents, prune=True, progress=lambda r: status.update(f"ingest: {r.pages_embedded} pages embedded")
