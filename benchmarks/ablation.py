@@ -40,7 +40,12 @@ def settings(options: argparse.Namespace, output: Path, seed: int, changes: dict
     """A short run; `changes` are laid over its sections."""
     content: dict[str, Any] = {
         "output": output,
-        "model": {"checkpoint": options.checkpoint, "precision": options.precision, "frozen": ["vision", "layers"]},
+        "model": {
+            "checkpoint": options.checkpoint,
+            "precision": options.precision,
+            "frozen": ["vision", "layers"],
+            "max_pixels": options.max_pixels,
+        },
         "data": {"train": options.data / "train.jsonl", "workers": options.workers},
         "objective": {"temperature": options.temperature},
         "optimization": {
@@ -57,9 +62,9 @@ def settings(options: argparse.Namespace, output: Path, seed: int, changes: dict
     return TrainConfig.model_validate(content)
 
 
-def measured(checkpoint: str | Path, data: Path, prefixes: bool) -> Evaluation:
+def measured(checkpoint: str | Path, data: Path, prefixes: bool, max_pixels: int | None) -> Evaluation:
     """The checkpoint on the held-out samples, asked as it was trained."""
-    embedder = ColPaLiQwenEmbedder.from_pretrained(checkpoint)
+    embedder = ColPaLiQwenEmbedder.from_pretrained(checkpoint, max_pixels=max_pixels)
     return evaluate(embedder, JsonlSamples(data / "evaluation.jsonl"), prefixes=prefixes, show_progress=False)
 
 
@@ -99,20 +104,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--temperature", type=float, default=0.07)
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--max-pixels", type=int, help="of an image; small ones make the run shorter")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.ERROR)
     rows: dict[str, list[dict[str, float]]] = {
-        "before": [main_metrics(measured(options.checkpoint, options.data, prefixes=True))]
+        "before": [main_metrics(measured(options.checkpoint, options.data, True, options.max_pixels))]
     }
     with tempfile.TemporaryDirectory() as scratch:
         for seed in options.seeds:
             for number, (variant, changes) in enumerate(VARIANTS.items()):
                 config = settings(options, Path(scratch) / f"{seed}-{number}", seed, changes)
                 checkpoint = train(config)
-                evaluation = measured(checkpoint, options.data, config.data.prefixes)
+                evaluation = measured(checkpoint, options.data, config.data.prefixes, options.max_pixels)
                 rows.setdefault(variant, []).append(main_metrics(evaluation))
     Console(width=200).print(table(rows))
     if options.out:

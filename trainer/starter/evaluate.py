@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -138,15 +139,17 @@ def evaluate_pages(
     yield from _by_language("page image -> its text", images, texts, pages)
     yield from _by_language("text -> page text", queries, texts, pages)
     rng = random.Random(1)
-    worn = _embed_images(embedder, [lambda page=page: page.scan(rng) for page in pages[:scans]], "scans")  # type: ignore[misc]
-    yield ranked(queries[:scans], images[:scans], "text -> page image, the pages of the next line", "all")
-    yield ranked(queries[:scans], worn, "text -> page image as a scan", "all")
-    coarse = _embed_images(embedder, [lambda page=page: page.coarse(rng) for page in pages[:others]], "coarse copies")  # type: ignore[misc]
-    yield ranked(coarse, images[:others], "page image at 80 dpi, worn -> page image", "all")
-    joint = _embed_images(
-        embedder, [page.sharp for page in pages[:others]], "pages with text", [page.text for page in pages[:others]]
-    )
-    yield ranked(queries[:others], joint, "text -> page image + text", "all")
+    if scans:
+        worn = _embed_images(embedder, [partial(page.scan, rng) for page in pages[:scans]], "scans")
+        yield ranked(queries[:scans], images[:scans], "text -> page image, the pages of the next line", "all")
+        yield ranked(queries[:scans], worn, "text -> page image as a scan", "all")
+    if others:
+        coarse = _embed_images(embedder, [partial(page.coarse, rng) for page in pages[:others]], "coarse copies")
+        yield ranked(coarse, images[:others], "page image at 80 dpi, worn -> page image", "all")
+        joint = _embed_images(
+            embedder, [page.sharp for page in pages[:others]], "pages with text", [page.text for page in pages[:others]]
+        )
+        yield ranked(queries[:others], joint, "text -> page image + text", "all")
 
 
 def evaluate_questions(embedder: ColPaLiQwenEmbedder, pages: Sequence[HeldOutPage]) -> Iterator[Row]:
