@@ -55,7 +55,7 @@ def test_main_gives_a_row_for_each_variant_and_a_column_for_each_task(
 
 def options(data: Path) -> argparse.Namespace:
     return argparse.Namespace(
-        data=data, checkpoint="starter", steps=7, batch=3, accumulation=2, learning_rate=1e-3, temperature=0.1,
+        data=data, checkpoint="starter", max_pixels=None, steps=7, batch=3, accumulation=2, learning_rate=1e-3, temperature=0.1,
         precision="fp32", workers=0,
     )  # fmt: skip
 
@@ -93,7 +93,7 @@ def test_variants_differ_in_what_they_say_and_in_nothing_else(ablation: SimpleNa
 
 def test_settings_follow_the_options(ablation: SimpleNamespace, data: Path) -> None:
     for config in settings_of(ablation, data, seed=9).values():
-        assert config.data.train == data / "train.jsonl" and config.model.frozen == ("vision",)
+        assert config.data.train == data / "train.jsonl" and config.model.frozen == ("vision", "layers")
         assert config.objective.temperature == 0.1 and config.model.precision == "fp32"
         run = config.optimization
         assert (run.max_steps, run.per_device_batch, run.accumulation, run.learning_rate, run.seed) == (
