@@ -55,8 +55,8 @@ def test_main_gives_a_row_for_each_variant_and_a_column_for_each_task(
 
 def options(data: Path) -> argparse.Namespace:
     return argparse.Namespace(
-        data=data, checkpoint="starter", max_pixels=None, steps=7, batch=3, accumulation=2, learning_rate=1e-3, temperature=0.1,
-        precision="fp32", workers=0,
+        data=data, checkpoint="starter", max_pixels=None, steps=7, batch=3, accumulation=2, learning_rate=1e-3,
+        temperature=0.1, precision="fp32", workers=0,
     )  # fmt: skip
 
 
