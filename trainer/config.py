@@ -37,7 +37,7 @@ class ModelConfig(_Section):
         attention: "flash_attention_2" falls back to "sdpa", with a warning, where it is not installed.
         precision: dtype of forward and backward; weights and optimizer stay in float32.
         gradient_checkpointing: recompute activations, in the text model and the vision tower.
-        frozen: parts that only look on.
+        frozen: parts that only look on; "language" is the text model whole, "layers" all of it but its embeddings.
         lora: adapters instead of full weights; the projection is always trained whole.
         matryoshka: leading dimensions that must work on their own (1024 is always included).
     """

@@ -193,7 +193,7 @@ class _Model:
         # embeddings are part of the language model.
         self.trained = Trained(
             vision=not lora and "vision" not in frozen,
-            language=not lora and "language" not in frozen,
+            language=not lora and not frozen & {"language", "layers"},
             embeddings=not lora and not frozen & {"language", "embeddings"},
             adapters=bool(lora),
         )

@@ -60,12 +60,14 @@ def test_a_chunk_of_texts_gives_every_parameter_a_gradient(tiny_checkpoint: Path
     assert torch.allclose(network(batch), vectors, atol=1e-6)
 
 
-@pytest.mark.parametrize("part", ["vision", "language", "embeddings"])
+@pytest.mark.parametrize("part", ["vision", "language", "layers", "embeddings"])
 def test_frozen_parts_do_not_learn(tiny_checkpoint: Path, part: str) -> None:
     network = trainable(config(tiny_checkpoint, frozen=(part,)))
-    place = {"vision": "model.visual.", "language": "model.language_model.", "embeddings": "embed_tokens"}[part]
+    language = "model.language_model."
+    place = {"vision": "model.visual.", "language": language, "layers": language, "embeddings": "embed_tokens"}[part]
     frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
     assert frozen and all(place in name for name in frozen)
+    assert ("model.language_model.embed_tokens.weight" in frozen) == (part in ("language", "embeddings"))
     assert network.projection.weight.requires_grad
 
 
