@@ -35,8 +35,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from embedder.model import ColPaLiQwenEmbedder
+from trainer.architectures import model_config
 from trainer.config import ObjectiveConfig
-from trainer.cost import Architecture, Trained, Work, model_config
+from trainer.cost import Architecture, Trained, Work
 from trainer.grad_cache import GradCache
 from trainer.hardware import device as device_named
 from trainer.loading import StepBatch, StepCollator

@@ -9,8 +9,9 @@ from itertools import cycle, islice, product
 from typing import Literal, TypeAlias
 
 from embedder.batching import plan_batches
+from trainer.architectures import model_config
 from trainer.config import TrainConfig
-from trainer.cost import Architecture, Parameters, StepFlops, Trained, Widths, Work, model_config
+from trainer.cost import Architecture, Parameters, StepFlops, Trained, Widths, Work
 from trainer.data import JsonlSamples
 from trainer.errors import ConfigError
 from trainer.hardware import DEVICES, GB, Device, device

@@ -17,8 +17,8 @@ from embedder.pixels import PixelBudget, upright_size
 from embedder.prefixes import without_prefix
 from embedder.processor import build_processor, default_chat_template
 from embedder.protocol import Sample
+from trainer.architectures import place_of
 from trainer.config import TrainConfig
-from trainer.cost import place_of
 from trainer.data import JsonlSamples, Side, TrainSample
 from trainer.errors import DataError
 

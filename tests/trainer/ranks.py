@@ -53,6 +53,7 @@ SCENARIOS = {
     "a rank whose one chunk has no image": Scenario(((1, 2, 3, 4), (0, 6, 9, 11)), per_chunk=(99, 99)),
     "a rank without samples": Scenario((tuple(range(12)), ())),
     "different numbers of chunks": Scenario((EVEN, ODD), per_chunk=(99, 1)),
+    "as many chunks as ranks": Scenario((EVEN, ODD), per_chunk=(4, 6)),
     "no sample anywhere": Scenario(((), ())),
     "sharded": Scenario((EVEN, ODD), per_chunk=(3, 2), sharded=True),
     "sharded, a rank without samples": Scenario(((), tuple(range(12))), sharded=True),

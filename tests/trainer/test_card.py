@@ -26,9 +26,9 @@ FACTS = {"steps": 500, "samples": 384_000, "tokens": 91_000_000, "hours": 1.5, "
 
 def config(**more: Any) -> TrainConfig:
     content: dict[str, Any] = {
-        "output": "/home/someone/run",
-        "model": {"checkpoint": "/home/someone/base"},
-        "data": {"train": "/home/someone/TRAIN.jsonl", "evaluation": "/home/someone/EVAL.jsonl"},
+        "output": "/secret/folder/run",
+        "model": {"checkpoint": "/secret/folder/base"},
+        "data": {"train": "/secret/folder/TRAIN.jsonl", "evaluation": "/secret/folder/EVAL.jsonl"},
         "report": {"name": "Viet one", "licence": "apache-2.0", "data_credits": ["Tatoeba, CC BY 2.0 FR", "d2l"]},
     }
     return TrainConfig.model_validate(content | more)
@@ -56,7 +56,7 @@ def test_front_matter_numbers_credits_and_settings(tmp_path: Path) -> None:
     assert "- Tatoeba, CC BY 2.0 FR\n- d2l" in card and "`TRAIN.jsonl`" in card and "`EVAL.jsonl`" in card
     assert "temperature: 0.07" in card and "ColPaLiQwenEmbedder.from_pretrained" in card
     assert "SentenceTransformer(" in card and "best of several evaluations" in card
-    assert "/home/someone" not in card
+    assert "/secret/folder" not in card
 
 
 def test_nothing_is_claimed_that_was_not_measured(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_prefixes_are_those_that_were_trained(tmp_path: Path) -> None:
 
 
 def test_frozen_parts_are_not_called_trained(tmp_path: Path) -> None:
-    model = {"checkpoint": "/home/someone/base", "frozen": ["vision"]}
+    model = {"checkpoint": "/secret/folder/base", "frozen": ["vision"]}
     card = write_card(tmp_path, config(model=model), EVALUATION).read_text(encoding="utf-8")
     assert "(weights trained, vision frozen)" in card and "all weights trained" not in card
     assert "bfloat16" in card

@@ -15,7 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen2VLConfig, Qwen2VLModel
 
 from embedder.model import ColPaLiQwenEmbedder
-from trainer.cost import PUBLISHED, Architecture, Attention, Trained, Widths, Work, model_config
+from trainer.architectures import PUBLISHED, model_config
+from trainer.cost import Architecture, Attention, Trained, Widths, Work
 from trainer.errors import ConfigError
 
 DIM = 64

@@ -1,6 +1,5 @@
 """What is trained: unit vectors, parts frozen, adapters merged on export, checkpointing that changes nothing."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,9 @@ from trainer.config import LoraConfig, ModelConfig
 from trainer.errors import ConfigError
 from trainer.network import TrainableEmbedder, merged, trainable
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PICTURE = Image.new("RGB", (84, 56), "red")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def config(checkpoint: Path, **changes: object) -> ModelConfig:

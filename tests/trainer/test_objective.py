@@ -1,7 +1,6 @@
-"""The objective against a reference in loops; what it masks; what joins a batch and what that may change."""
+"""The objective against a reference in loops; what it masks, weighs and logs; tasks and terms of one's own."""
 
 import doctest
-import itertools
 import math
 import subprocess
 import sys
@@ -12,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import trainer.objective
 from tests.trainer import reference_objective as reference
+from tests.trainer.embedded_batches import CONFIG, TASKS, as_reference, batch_of, put, tangled
 from trainer.config import ObjectiveConfig
 from trainer.errors import ConfigError
 from trainer.objective import (
@@ -30,76 +29,12 @@ from trainer.objective import (
     register_term,
 )
 
-TASKS = ("text_pair", "instr", "ocr", "vqa_single", "vqa_multi")
-CONFIG = ObjectiveConfig(margin=0.2, multi_turn_margin=0.35)
-
 
 @pytest.fixture(autouse=True)
 def registries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks and terms that a test registers end with it."""
     monkeypatch.setattr(trainer.objective, "OBJECTIVES", dict(OBJECTIVES))
     monkeypatch.setattr(trainer.objective, "TERMS", dict(TERMS))
-
-
-def unit(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Unit vectors with a common part, so that cosines are spread around 0.5 and not around 0."""
-    drawn = torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return normalize(drawn + 0.8, dim=-1).to(dtype)
-
-
-def batch_of(tasks: list[int], *, owner: tuple[int, ...] = (), seed: int = 0, dim: int = 12,
-             dtype: torch.dtype = torch.float64) -> EmbeddedBatch:  # fmt: skip
-    """Rows of the given tasks; every key and group differs."""
-    rows, keys = len(tasks), itertools.count(1000)
-
-    def own(number: int) -> Tensor:
-        return torch.tensor([next(keys) for _ in range(number)], dtype=torch.int64)
-
-    return EmbeddedBatch(
-        queries=unit(rows, dim, seed=3 * seed, dtype=dtype),
-        positives=unit(rows, dim, seed=3 * seed + 1, dtype=dtype),
-        negatives=unit(len(owner), dim, seed=3 * seed + 2, dtype=dtype),
-        owner=torch.tensor(owner, dtype=torch.int64),
-        tasks=torch.tensor(tasks, dtype=torch.int64),
-        scores=torch.ones(rows, dtype=dtype),
-        query_keys=own(rows),
-        positive_keys=own(rows),
-        negative_keys=own(len(owner)),
-        groups=own(rows),
-        task_names=TASKS,
-    )
-
-
-def put(tensor: Tensor, **values: float) -> Tensor:
-    """A copy with some entries changed: put(t, _3=7)."""
-    changed = tensor.clone()
-    for place, value in values.items():
-        changed[int(place[1:])] = value
-    return changed
-
-
-def tangled(seed: int) -> EmbeddedBatch:
-    """All tasks, scores, explicit negatives, and every kind of false negative, at random."""
-    draw = torch.Generator().manual_seed(seed)
-    rows, given = 17, 9
-    batch = batch_of(torch.randint(5, (rows,), generator=draw).tolist(), seed=seed,
-                     owner=tuple(torch.randint(rows, (given,), generator=draw).tolist()))  # fmt: skip
-    scores = torch.rand(rows, dtype=torch.float64, generator=draw)
-    keys = {name: torch.randint(40, (size,), generator=draw) for name, size in
-            (("query_keys", rows), ("positive_keys", rows), ("negative_keys", given))}  # fmt: skip
-    return replace(batch, scores=torch.where(scores < 0.3, 0.0, scores), **keys,
-                   groups=torch.randint(12, (rows,), generator=draw))  # fmt: skip
-
-
-def as_reference(batch: EmbeddedBatch) -> reference.ReferenceBatch:
-    negatives: list[list[tuple[np.ndarray, int]]] = [[] for _ in batch.tasks]
-    for vector, row, key in zip(batch.negatives.numpy(), batch.owner, batch.negative_keys, strict=True):
-        negatives[int(row)].append((vector, int(key)))
-    return reference.ReferenceBatch(
-        batch.queries.numpy(), batch.positives.numpy(), [TASKS[code] for code in batch.tasks],
-        batch.scores.tolist(), batch.query_keys.tolist(), batch.positive_keys.tolist(), batch.groups.tolist(),
-        negatives,
-    )  # fmt: skip
 
 
 def test_importing_the_objective_does_not_import_transformers() -> None:
@@ -275,69 +210,6 @@ def test_a_pair_with_score_zero_is_no_positive_but_stays_a_negative() -> None:
 
 
 # --- what joining samples change -------------------------------------------------------------------------------------
-
-
-def joined(first: EmbeddedBatch, second: EmbeddedBatch) -> EmbeddedBatch:
-    parts = {name: torch.cat([part, getattr(second, name)]) for name, part in vars(first).items()
-             if isinstance(part, Tensor)}  # fmt: skip
-    parts["owner"] = torch.cat([first.owner, second.owner + len(first.tasks)])
-    return EmbeddedBatch(**parts, task_names=TASKS)
-
-
-def apart(tasks: list[int], owner: tuple[int, ...] = ()) -> EmbeddedBatch:
-    other = batch_of(tasks, owner=owner, seed=7)
-    shift = {name: getattr(other, name) + 50_000 for name in ("query_keys", "positive_keys", "negative_keys", "groups")}
-    return replace(other, **shift)
-
-
-@pytest.mark.parametrize("task", range(5))
-def test_homogeneous_rows_do_not_notice_other_tasks(task: int) -> None:
-    """Not in their losses and not in their gradients, even if the others are near copies with the same keys."""
-    alone = batch_of([task] * 4, owner=(0, 2), dtype=torch.float32)
-    others = [code for code in range(5) if code != task]
-    copies = replace(alone, tasks=torch.tensor(others))
-    objective = Objective(CONFIG, mixing="homogeneous")
-    results = []
-    for batch in (alone, joined(alone, copies)):
-        queries = batch.queries.clone().requires_grad_()
-        report = objective(replace(batch, queries=queries))
-        report.loss.backward()
-        assert queries.grad is not None
-        results.append((report.rows[:4], queries.grad[:4]))
-    assert results[0][0].max() > 0.1
-    torch.testing.assert_close(results[0][0], results[1][0], rtol=0, atol=1e-6)
-    torch.testing.assert_close(results[0][1], results[1][1], rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("task", range(5))
-def test_mixed_rows_notice_other_tasks_as_negatives_and_as_nothing_else(task: int) -> None:
-    """InfoNCE grows by exactly the candidates that joined; whose task, score and owner they are does not matter."""
-    others = [code for code in range(5) if code != task]
-    alone, more = batch_of([task] * 3, owner=(0, 1, 2)), apart(others, owner=(1, 3))
-    contrastive = Objective(ObjectiveConfig(only_contrastive=True))
-    whole = joined(alone, more)
-
-    def partition(batch: EmbeddedBatch) -> Tensor:
-        """Log of the denominators, mean of both directions, of the first three rows."""
-        forward = torch.cat([batch.queries[:3] @ batch.positives.T, batch.queries[:3] @ batch.negatives.T], dim=1)
-        return ((forward / 0.07).logsumexp(1) + (batch.positives[:3] @ batch.queries.T / 0.07).logsumexp(1)) / 2
-
-    change = contrastive(whole).rows[:3] - contrastive(alone).rows
-    assert change.min() > 1e-3
-    torch.testing.assert_close(change, partition(whole) - partition(alone))
-    full = Objective(CONFIG)
-    torch.testing.assert_close(full(whole).rows[:3] - full(alone).rows, change)  # the other terms do not change
-    for disguise in ({"tasks": whole.tasks.new_tensor([task] * 3 + others[::-1])},
-                     {"scores": torch.tensor([1, 1, 1, 0, 0.3, 0.9, 0], dtype=torch.float64)},
-                     {"owner": torch.tensor([0, 1, 2, 6, 6])}):  # fmt: skip
-        assert torch.equal(full(replace(whole, **disguise)).rows[:3], full(whole).rows[:3])
-
-
-def test_mixed_rows_do_not_notice_masked_rows_at_all() -> None:
-    alone, more = batch_of([2]), apart([0, 1, 3, 4], owner=(1, 3))
-    shared = replace(more, groups=alone.groups.repeat(4))
-    assert float(Objective(CONFIG)(joined(alone, more)).rows[0]) > 0.1
-    assert float(Objective(CONFIG)(joined(alone, shared)).rows[0]) == float(Objective(CONFIG)(alone).rows[0]) == 0.0
 
 
 def test_order_of_rows_does_not_matter() -> None:

@@ -1,7 +1,7 @@
 """Runs that stop and go on: with their own settings and data alone, their best weights, and not a step too far."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,13 @@ from trainer.run import train
 from trainer.states import last_state
 from trainer.trainer import PrefixGuidedTrainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty samples of all five tasks: four steps an epoch."""
     return write_small_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def steps_of(output: Path) -> list[int]:

@@ -68,6 +68,7 @@ def test_scenarios_are_what_they_say(folder: Path) -> None:
     assert chunks["different numbers of chunks"][0] == 1 < chunks["different numbers of chunks"][1]
     assert chunks["a rank without samples"][1] == 0 < chunks["a rank without samples"][0]
     assert chunks["a rank whose one chunk has no image"] == [1, 1]
+    assert chunks["as many chunks as ranks"] == [WORLD, WORLD]  # was once taken for one process with one chunk
     texts = samples(folder)
     assert not any(side.images for number in SCENARIOS["a rank whose texts have no image"].shares[1]
                    for side in (texts[number].query, texts[number].positive, *texts[number].negatives))  # fmt: skip

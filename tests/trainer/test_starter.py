@@ -19,12 +19,10 @@ from tests.trainer.small_texts import (
     ZH,
     make_batches,
     small_settings,
-    small_tokenizer,
-    write_small_texts,
 )
 from trainer.starter.calibrate import Pooled, closed_form
 from trainer.starter.codes import fit_merger, letter_codes
-from trainer.starter.corpus import Corpus, is_held_out, language_of, read_corpus
+from trainer.starter.corpus import Corpus, is_held_out, language_of
 from trainer.starter.evaluate import Row, ranked
 from trainer.starter.export import export
 from trainer.starter.losses import bag_cross_entropy, bag_recall, cell_info_nce, info_nce
@@ -33,16 +31,6 @@ from trainer.starter.render import CELL, SLOTS, Fonts
 from trainer.starter.team import Team
 from trainer.starter.tokenizer import CONTROL_TOKENS
 from trainer.starter.train import Run, Settings
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return read_corpus(write_small_texts(tmp_path_factory.mktemp("texts")))
-
-
-@pytest.fixture(scope="module")
-def tokenizer(corpus: Corpus) -> PreTrainedTokenizerBase:
-    return small_tokenizer(corpus)
 
 
 @pytest.fixture
@@ -287,6 +275,16 @@ def test_a_fresh_network_is_a_bag_of_codes_without_its_constant_part(
         singly = torch.stack([starter.projection(starter.pool(ids[:, [i]], torch.tensor([1])))[0] for i in range(4)])
     assert torch.allclose(pooled, singly.mean(dim=0), atol=1e-4)  # order and neighbours add nothing yet
     assert float(torch.nn.functional.cosine_similarity(singly[0] @ singly.T, codes[40] @ codes[ids[0]].T, dim=0)) > 0.9
+
+
+def test_what_ends_of_pictures_learn_is_no_part_of_words(corpus: Corpus, settings: Settings, tmp_path: Path) -> None:
+    starter = Run(tmp_path, corpus, settings, Fonts()).starter
+    codes = starter.codes()
+    config = starter.model.config
+    with torch.no_grad():
+        for token in (config.vision_start_token_id, config.vision_end_token_id, config.image_token_id):
+            starter.model.language_model.embed_tokens.weight[token] += 1.0
+    torch.testing.assert_close(starter.codes()[40:200], codes[40:200])
 
 
 def test_codes_are_alike_where_letters_are(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from embedder.model import ColPaLiQwenEmbedder
-from tests.trainer.small_texts import write_small_texts
-from trainer.starter.corpus import Corpus, read_corpus
+from trainer.starter.corpus import Corpus
 from trainer.starter.evaluate import (
     evaluate_pages,
     evaluate_questions,
@@ -23,11 +22,9 @@ from trainer.starter.render import Fonts
 
 
 @pytest.fixture(scope="module")
-def corpora(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Corpus]:
+def corpora(corpus: Corpus) -> tuple[Corpus, Corpus]:
     """Training and held-out parts of small texts."""
-    folder = tmp_path_factory.mktemp("texts")
-    write_small_texts(folder)
-    return read_corpus(folder).split()
+    return corpus.split()
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +60,8 @@ def test_only_document_i_is_right_for_query_i() -> None:
     documents = torch.eye(5)
     row = ranked(documents[[0, 1, 2, 3, 0]], documents, "t", "all")
     assert (row.candidates, row.recall) == (5, pytest.approx(0.8))
+    assert ranked(torch.ones(5, 3), torch.ones(5, 3), "t", "all").recall == 0.0
+    assert ranked(torch.full((5, 3), torch.nan), torch.ones(5, 3), "t", "all").recall == 0.0
     one = ranked(documents, documents, "t", "vi", torch.tensor([4]))
     assert (one.ndcg, one.candidates) == (1.0, 5)
 

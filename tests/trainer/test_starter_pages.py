@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from tests.trainer.small_texts import EN, VI, ZH, make_batches, small_tokenizer, write_small_texts
-from trainer.starter.corpus import Corpus, read_corpus
+from tests.trainer.small_texts import EN, VI, ZH, make_batches
+from trainer.starter.corpus import Corpus
 from trainer.starter.layouts import KINDS
 from trainer.starter.pictures import draw_picture
 from trainer.starter.render import (
@@ -30,16 +30,6 @@ from trainer.starter.render import (
 from trainer.starter.samples import BLANK, UNKNOWN, CharacterSet, sentence_of, span_of
 
 TEXTS = {"vi": VI, "en": EN, "zh": ZH}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return read_corpus(write_small_texts(tmp_path_factory.mktemp("texts")))
-
-
-@pytest.fixture(scope="module")
-def tokenizer(corpus: Corpus) -> PreTrainedTokenizerBase:
-    return small_tokenizer(corpus)
 
 
 def page_with(words: dict[tuple[float, float], str]) -> pymupdf.Page:

@@ -19,6 +19,8 @@ from trainer.errors import ConfigError, TrainerError
 from trainer.run import train
 from trainer.states import last_state
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -26,14 +28,6 @@ ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOK
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty samples of all five tasks."""
     return write_small_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def history(output: Path) -> list[dict[str, Any]]:

@@ -120,10 +120,13 @@ def question_pages(corpus: Corpus, per_language: int, fonts: Fonts) -> list[Held
 
 
 def ranked(queries: Tensor, documents: Tensor, task: str, language: str, chosen: Tensor | None = None) -> Row:
-    """Query i's only right document is document i; `chosen` queries count, all documents compete."""
+    """Query i's only right document is document i; `chosen` queries count, all documents compete.
+
+    Ties and NaN count against the model: one that says the same of everything must not look perfect.
+    """
     index = torch.arange(len(queries)) if chosen is None else chosen
     scores = queries.float()[index] @ documents.float().T
-    ranks = (scores > scores.gather(1, index[:, None])).sum(dim=1) + 1
+    ranks = (~(scores < scores.gather(1, index[:, None]))).sum(dim=1)
     gain = torch.where(ranks <= 10, 1 / torch.log2(ranks + 1.0), torch.zeros(len(ranks)))
     return Row(task, language, len(documents), float(gain.mean()), float((ranks == 1).float().mean()))
 

@@ -142,9 +142,13 @@ class Starter(nn.Module):
 
     @torch.no_grad()
     def constant(self) -> Tensor:
-        """The part that all states share, as a special token has it and nothing else. [hidden]"""
+        """The part that all states share, as a special token has it and nothing else. [hidden]
+
+        Of a token that stands in no sequence: one that does, such as a picture's end, learns in the last stage, and
+        what it learned would count as part of every word's code.
+        """
         weight: Tensor = self.model.language_model.embed_tokens.weight
-        return weight[self.model.config.vision_end_token_id].clone()
+        return weight[self.model.config.video_token_id].clone()
 
     @torch.no_grad()
     def codes(self) -> Tensor:

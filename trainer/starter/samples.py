@@ -42,11 +42,10 @@ class Texts:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Text pairs; rows of equal `groups` are not each other's negatives."""
+    """Text pairs, row by row."""
 
     queries: Texts
     positives: Texts
-    groups: Tensor
 
 
 @dataclass(frozen=True)
@@ -233,12 +232,11 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
         rows.sort(key=lambda row: len(row[1].encode()))
         start = rng.randrange(3 * count + 1)
         rows = rows[start : start + count]
-        groups = [hash(positive) for _, positive in rows]
         limit = 64 if kind == "parallel" else 256
         task = {"parallel": "text_pair", "question": "instr", "inside": "ocr"}[kind]
         queries = [_prefixed(query, task, rng) for query, _ in rows]
         positives = [_prefixed(positive, task, rng) for _, positive in rows]
-        return PairBatch(self.texts(queries, limit), self.texts(positives, limit), torch.tensor(groups))
+        return PairBatch(self.texts(queries, limit), self.texts(positives, limit))
 
     def texts(self, texts: Sequence[str], limit: int) -> Texts:
         """Token ids of texts, cut at `limit` tokens; an empty text becomes one pad token."""

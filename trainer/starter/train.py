@@ -1,4 +1,4 @@
-"""The recipe's one loop: reading characters, then matching views, then whole pages, by wall clock.
+"""The recipe's own loop: the vision tower learns to read characters and the codes of words, by wall clock.
 
 State (weights, optimizer, elapsed time, step) is saved every few minutes in the run folder; the same command resumes.
 """
@@ -51,7 +51,7 @@ class Settings:
     warmup_steps: int = 60
     temperature: float = 0.05
     average: float = 0.998  # of the weights kept for the result (moving average)
-    fit_batches: int = 30  # of 24 crops, for the least squares between reading and matching
+    fit_batches: int = 30  # of 24 crops, for the least squares of the vision tower's last layer
     vocabulary: int = 16000
     characters: int = 4200
     seed: int = 1
