@@ -11,5 +11,9 @@ class StoreError(ViPyloError):
     """A vector store cannot be opened, is in use elsewhere, or refused an operation."""
 
 
+class StoreUnavailableError(StoreError):
+    """A store did not answer, or said that it cannot now: nothing is wrong with what it was asked. Try again later."""
+
+
 class FilterError(StoreError, ValueError):
     """A filter names an unknown field or operator, or compares with a value of the wrong type."""

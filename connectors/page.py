@@ -15,6 +15,20 @@ HASH_KEY = "content_sha256"
 
 
 @dataclass(frozen=True)
+class WordBox:
+    """A word and where it stands on its page's picture: fractions of width and height, 0 at the left and the top.
+
+    The page as shown (rotated, cropped) is what counts, so `x0 <= x1` and `y0 <= y1` are within 0 and 1.
+    """
+
+    text: str
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True)
 class Page:
     """One page as a loader gives it, before any store or file holds it.
 
@@ -26,6 +40,7 @@ class Page:
         image: the rendered page, mode "RGB", or None for a page that is text only.
         content_sha256: hex digest of what the page shows (pixels and text), equal for equal content.
         metadata: further JSON values of the loader (no personal data unless asked for).
+        words: where the text's words stand, in reading order; () where that is not known. Citations draw them.
     """
 
     source: str
@@ -35,6 +50,7 @@ class Page:
     image: Image.Image | None
     content_sha256: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    words: tuple[WordBox, ...] = ()
 
 
 def page_id(source: str, number: int, tenant: str = "") -> str:
@@ -53,16 +69,27 @@ def page_node(page: Page, image_path: str | None, tenant: str = "") -> Node:
     }
     if page.image is not None:
         metadata["width"], metadata["height"] = page.image.size
+    path = Path(image_path) if image_path else None
+    return page_node_of(
+        source=page.source, number=page.number, text=page.text, image_path=path, metadata=metadata, tenant=tenant
+    )
+
+
+def page_node_of(
+    *, source: str, number: int, text: str, image_path: Path | None, metadata: dict[str, Any], tenant: str = ""
+) -> Node:
+    """A page's node from its parts; `metadata` is kept out of embeddings, and its content hash out of prompts."""
     return Node(
-        id_=page_id(page.source, page.number, tenant),
-        text_resource=MediaResource(text=page.text),
-        image_resource=MediaResource(path=Path(image_path)) if image_path else None,
+        id_=page_id(source, number, tenant),
+        text_resource=MediaResource(text=text),
+        image_resource=MediaResource(path=image_path) if image_path else None,
         metadata=metadata,  # type: ignore[call-arg]  # pydantic's alias hides it from mypy
         excluded_embed_metadata_keys=sorted(metadata),
         excluded_llm_metadata_keys=[HASH_KEY],
-        relationships={
-            NodeRelationship.SOURCE: RelatedNodeInfo(
-                node_id=str(uuid.uuid5(PAGE_NAMESPACE, f"{tenant}\x00{page.source}"))
-            )
-        },
+        relationships={NodeRelationship.SOURCE: RelatedNodeInfo(node_id=source_id(source, tenant))},
     )
+
+
+def source_id(source: str, tenant: str = "") -> str:
+    """The id of a document: uuid5 of (tenant, source)."""
+    return str(uuid.uuid5(PAGE_NAMESPACE, f"{tenant}\x00{source}"))

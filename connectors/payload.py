@@ -1,0 +1,69 @@
+"""What a store keeps beside a page's vector, and the LlamaIndex node that this gives back."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from llama_index.core.schema import Node
+
+from connectors.page import page_node_of
+
+# Payload fields that are ours; a loader's metadata cannot set them.
+RESERVED_FIELDS = frozenset(
+    {"source", "name", "page", "kind", "text", "content_sha256", "asset", "words", "width", "height", "tenant"}
+)
+
+
+def page_payload(
+    *,
+    source: str,
+    number: int,
+    kind: str,
+    text: str,
+    content_sha256: str,
+    tenant: str = "",
+    asset: str | None = None,
+    words: str | None = None,
+    size: tuple[int, int] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A page's payload. `asset` (its picture) and `words` (its word boxes) are paths below the asset folder.
+
+    `tenant` is always there, "" for pages of nobody in particular: every search names the tenant it is for, and a page
+    without the field would be seen by none.
+    """
+    # A loader's metadata come first: they must not name another page's image or source.
+    content: dict[str, Any] = {key: value for key, value in (metadata or {}).items() if key not in RESERVED_FIELDS}
+    content |= {
+        "tenant": tenant,
+        "source": source,
+        "name": PurePosixPath(source).name,
+        "page": number,
+        "kind": kind,
+        "text": text,
+        "content_sha256": content_sha256,
+    }
+    if asset:
+        content["asset"] = asset
+    if words:
+        content["words"] = words
+    if size:
+        content["width"], content["height"] = size
+    return content
+
+
+def payload_node(payload: Mapping[str, Any], assets: Path | None) -> Node:
+    """The page of a payload as a node: the same id, text, picture and metadata as `connectors.page.page_node` gives.
+
+    `assets` is the folder that the payload's references are below; None leaves the picture out.
+    """
+    asset = payload.get("asset")
+    metadata = {key: value for key, value in payload.items() if key not in ("text", "asset", "words", "tenant")}
+    return page_node_of(
+        source=payload["source"],
+        number=payload["page"],
+        text=payload["text"],
+        image_path=assets / asset if asset and assets is not None else None,
+        metadata=metadata,
+        tenant=payload.get("tenant", ""),
+    )
