@@ -1,7 +1,6 @@
 """MultimodalIndex: a directory of pages, searchable by text, by image, or by both as one vector."""
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,9 @@ from PIL import Image
 from connectors.loaders.pool import PAGE_SECONDS
 from connectors.loaders.registry import check_loader_options, first_image
 from connectors.stores.filters import Filter, parse_filter
-from connectors.stores.open import open_store
-from connectors.stores.protocol import SearchMode, StoredPoint, VectorStore
+from connectors.stores.options import StoreOptions
+from connectors.stores.protocol import SearchMode, StoredPoint
 from embedder.errors import InputError
-from embedder.load import given, load_embedder
 from embedder.prefixes import IMAGE_MARKER, literal
 from embedder.protocol import Embedder, Sample
 from vipylo_rag.errors import IndexDirectoryError
@@ -31,13 +29,11 @@ from vipylo_rag.ingest import (
     remove_orphans,
     source_name,
 )
-from vipylo_rag.ledger import Ledger, SourceRow
-from vipylo_rag.location import Location, check_can_create, locate
-from vipylo_rag.manifest import FILE_NAME, EmbedderRecord, Manifest
+from vipylo_rag.ledger import SourceRow
+from vipylo_rag.opening import Access, Parts, open_parts
 from vipylo_rag.search import Hit
 
 _UNFILTERED = frozenset({"text", "asset", "tenant"})
-_REPAIR = "restore it from a backup, or ingest the documents into a new directory"
 
 ImageInput = Image.Image | str | Path
 
@@ -52,22 +48,14 @@ class MultimodalIndex:
         ...         print(hit.score, hit.name, hit.page)
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        manifest: Manifest,
-        embedder: Embedder | None,
-        store: VectorStore,
-        ledger: Ledger,
-        device: str | None = None,
-    ) -> None:
+    def __init__(self, parts: Parts, access: Access) -> None:
         """Use `open`. Without an embedder, the manifest's is loaded when first needed."""
-        self.directory = directory
-        self.manifest = manifest
-        self.store = store
-        self.ledger = ledger
-        self._embedder = embedder
-        self._device = device
+        self.directory = parts.directory
+        self.manifest = parts.manifest
+        self.store = parts.store
+        self.ledger = parts.ledger
+        self._embedder = parts.embedder
+        self._access = access
 
     @classmethod
     def open(
@@ -79,6 +67,7 @@ class MultimodalIndex:
         device: str | None = None,
         directory: str | Path | None = None,
         api_key: str | None = None,
+        options: StoreOptions | None = None,
     ) -> Self:
         """Open an index, or create it if there is none.
 
@@ -91,80 +80,14 @@ class MultimodalIndex:
             device: where an embedder that is loaded here runs, such as "cpu" or "cuda".
             directory: with a URL, where manifest, ledger and page images lie (default: below the user's data folder).
             api_key: of the server.
+            options: how a new index keeps its vectors (quantization, ...); of one that is there, they must be the same.
 
         Raises:
             IndexDirectoryError: no index there (with create=False), a damaged one, or one of another embedder.
             StoreError: the store is in use by another process, or the server cannot be reached.
         """
-        place = locate(location, directory)
-        if (place.directory / FILE_NAME).is_file():
-            return cls._open_existing(place, embedder, device, api_key)
-        check_can_create(place.directory)
-        if not create:
-            raise IndexDirectoryError(
-                f"there is no index at {place.directory}: make one with `vipylo ingest PATH --index {location}`"
-            )
-        return cls._create(place, embedder, device, api_key)
-
-    @classmethod
-    def _open_existing(
-        cls, place: Location, embedder: Embedder | str | None, device: str | None, api_key: str | None
-    ) -> Self:
-        folder, manifest = place.directory, Manifest.read(place.directory)
-        if place.store.url and place.store != manifest.store:
-            raise IndexDirectoryError(
-                f"{folder} belongs to {manifest.store.label}, not to {place.store.label}: name another directory"
-            )
-        parts = ["ledger.sqlite", "assets"] + ([] if manifest.store.url else ["store"])
-        if missing := [part for part in parts if not (folder / part).exists()]:
-            raise IndexDirectoryError(f"{folder} is damaged: {', '.join(missing)} is missing; {_REPAIR}")
-        loaded = _loaded(embedder, device) if embedder is not None else None
-        if loaded is not None:
-            manifest.check_embedder(loaded, folder)
-        index = cls._with_parts(folder, manifest, loaded, device, api_key)
-        if index.ledger.counts()["pages done"] and not index.store.count():
-            index.close()
-            raise IndexDirectoryError(f"{folder} is damaged: {manifest.store.label} has lost all pages; {_REPAIR}")
-        return index
-
-    @classmethod
-    def _create(cls, place: Location, embedder: Embedder | str | None, device: str | None, api_key: str | None) -> Self:
-        folder = place.directory
-        made = next((path for path in [*reversed(folder.parents), folder] if not path.exists()), None)
-        loaded = _loaded(embedder or "starter", device)
-        record = EmbedderRecord(
-            name=_lasting_name(embedder if isinstance(embedder, str) else loaded.name),
-            fingerprint=loaded.fingerprint,
-            dim=loaded.dim,
-        )
-        manifest = Manifest(embedder=record, store=place.store)
-        try:
-            (folder / "assets").mkdir(parents=True, exist_ok=True)
-            index = cls._with_parts(folder, manifest, loaded, device, api_key)
-            if place.store.url and index.store.count():
-                index.close()
-                raise IndexDirectoryError(
-                    f"{place.store.label} holds pages already, made with an unknown embedder: open it with directory= "
-                    "(the folder that has its manifest), or choose another collection"
-                )
-            manifest.write(folder)  # last: a directory with a manifest is complete
-        except BaseException:
-            if made is not None:
-                shutil.rmtree(made, ignore_errors=True)
-            raise
-        return index
-
-    @classmethod
-    def _with_parts(
-        cls, folder: Path, manifest: Manifest, embedder: Embedder | None, device: str | None, api_key: str | None
-    ) -> Self:
-        place: str | Path = manifest.store.url or folder / "store"
-        store = open_store(place, manifest.embedder.dim, collection=manifest.store.collection, api_key=api_key)
-        try:
-            return cls(folder, manifest, embedder, store, Ledger(folder / "ledger.sqlite"), device)
-        except BaseException:
-            store.close()
-            raise
+        access = Access(device=device, api_key=api_key)
+        return cls(open_parts(location, directory, embedder, access, create=create, options=options), access)
 
     @property
     def embedder(self) -> Embedder:
@@ -174,7 +97,7 @@ class MultimodalIndex:
             CheckpointError: it cannot be found. IndexDirectoryError: what has its name now is another one.
         """
         if self._embedder is None:
-            loaded = _loaded(self.manifest.embedder.name, self._device)
+            loaded = self._access.embedder(self.manifest.embedder.name)
             self.manifest.check_embedder(loaded, self.directory)
             self._embedder = loaded
         return self._embedder
@@ -354,15 +277,6 @@ class MultimodalIndex:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _loaded(embedder: Embedder | str, device: str | None) -> Embedder:
-    return load_embedder(embedder, **given(device=device)) if isinstance(embedder, str) else embedder
-
-
-def _lasting_name(name: str) -> str:
-    """A relative checkpoint path would mean another one when the index is opened from another folder."""
-    return str(Path(name).resolve()) if name != "starter" and Path(name).is_dir() else name
 
 
 def _pictures(images: ImageInput | Sequence[ImageInput] | None) -> tuple[Image.Image, ...]:

@@ -4,13 +4,15 @@ import json
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from connectors.stores.options import StoreOptions
 from embedder.protocol import Embedder
 from vipylo_rag.errors import IndexDirectoryError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "manifest.json"
+FIRST_STORE = "store"
 
 
 def is_index(folder: Path) -> bool:
@@ -29,12 +31,27 @@ class EmbedderRecord(BaseModel):
 
 
 class StoreRecord(BaseModel):
-    """Where the vectors are: `url` is None for the embedded engine in the directory's own `store/`."""
+    """Where the vectors are.
+
+    Attributes:
+        url: of the server; None for the embedded engine, inside the index directory.
+        collection: on the server, as the user named it.
+        folder: the store's folder inside the index directory. "store" at first; reindexing makes another one, and on a
+            server another collection of that name's ending.
+        options: how the store keeps its vectors.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     url: str | None = None
     collection: str = "vipylo"
+    folder: str = Field(default=FIRST_STORE, pattern=r"^store(-[0-9a-z]+)*$")
+    options: StoreOptions = StoreOptions()
+
+    @property
+    def served_collection(self) -> str:
+        """The collection that holds the vectors now."""
+        return self.collection + self.folder.removeprefix(FIRST_STORE)
 
     @property
     def label(self) -> str:
@@ -56,22 +73,19 @@ class Manifest(BaseModel):
         """The manifest of an index directory.
 
         Raises:
-            IndexDirectoryError: there is none, it is damaged, or a newer version wrote it.
+            IndexDirectoryError: there is none, it is damaged, or another version wrote it.
         """
         path = directory / FILE_NAME
         try:
-            manifest = cls.model_validate_json(path.read_bytes())
+            content = json.loads(path.read_bytes())
+            _check_version(content["schema_version"], directory)
+            return cls.model_validate(content)
         except FileNotFoundError as error:
             raise IndexDirectoryError(f"{directory} is not an index: it has no {FILE_NAME}") from error
-        except (OSError, ValidationError, ValueError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise IndexDirectoryError(
                 f"{path} is damaged: restore it from a backup, or ingest into a new directory"
             ) from error
-        if manifest.schema_version > SCHEMA_VERSION:
-            raise IndexDirectoryError(
-                f"{directory} was written by a newer version (schema {manifest.schema_version}): upgrade vipylo-rag"
-            )
-        return manifest
 
     def write(self, directory: Path) -> None:
         """Write it, all or nothing."""
@@ -98,6 +112,16 @@ class Manifest(BaseModel):
         )
         raise IndexDirectoryError(
             f"{directory} was made with embedder {self.embedder.name!r} ({self.embedder.fingerprint[:12]}), not "
-            f"{embedder.name!r} ({embedder.fingerprint[:12]}): {way_out}, or ingest the documents into a new index "
-            "directory with the new embedder"
+            f"{embedder.name!r} ({embedder.fingerprint[:12]}): {way_out}, or change the index to the new "
+            f"embedder with `vipylo reindex --index {directory} --embedder {embedder.name}`"
+        )
+
+
+def _check_version(version: int, directory: Path) -> None:
+    if version > SCHEMA_VERSION:
+        raise IndexDirectoryError(f"{directory} was written by a newer version (schema {version}): upgrade vipylo-rag")
+    if version < SCHEMA_VERSION:
+        raise IndexDirectoryError(
+            f"{directory} was written by an older version (schema {version}, this one reads {SCHEMA_VERSION}): ingest "
+            "the documents into a new directory"
         )

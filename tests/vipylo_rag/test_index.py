@@ -113,7 +113,7 @@ def test_moving_the_directory_breaks_nothing(filled: MultimodalIndex, tmp_path: 
 def test_another_embedder_is_refused_with_the_way_out(filled: MultimodalIndex, tmp_path: Path) -> None:
     other = write_tiny_checkpoint(tmp_path / "other", seed=5)
     filled.close()
-    with pytest.raises(IndexDirectoryError, match=r"was made with embedder .*open it with --embedder .*new index"):
+    with pytest.raises(IndexDirectoryError, match=r"was made with embedder .*open it with --embedder .*vipylo reindex"):
         MultimodalIndex.open(filled.directory, embedder=str(other))
     with MultimodalIndex.open(filled.directory) as again:
         assert len(again.search("thuê nhà")) == 10
