@@ -1,26 +1,26 @@
 """Reads plain text and Markdown in the encodings found in the wild, cut into page-sized pieces at paragraphs."""
 
+import functools
+import html
 import re
-import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from connectors.errors import DocumentError
 from connectors.loaders.base import ImageFormat, Loader, PageFailure, clean_text
 from connectors.loaders.encoding import decoded
+from connectors.loaders.split import halved, split_text
+from connectors.loaders.typeset import Typeset, typeset
 from connectors.page import Page
 
-# A printed page holds about 2000 Latin letters or 1000 Chinese characters, which weigh 2 each here.
-_FULL = 2000
-_MOST = 2500
-_WIDE = "WF"
-# Where a paragraph that is too long may be cut, best first: after a line, a sentence, a clause, a word.
-_CUTS = tuple(map(re.compile, (r"\n", r"[.!?…]+[\"')\]”’]*\s+|[。！？]+[”’」』）]*", r"[;:,]\s+|[，；：、]", r"\s+")))
+_MARKDOWN = (".md", ".markdown")
+_FENCE = re.compile(r"^ {0,3}(```+|~~~+)(.*)$", re.MULTILINE)
 
 
 class TextLoader(Loader):
-    """Text files as pages without picture.
+    """Text files as typeset pages. The text of a page is the file's own; its picture shows it set, Markdown rendered.
 
     Args:
         encoding: Python's name of the files' encoding; default: found from the bytes (UTF-8, UTF-16, UTF-32, then
@@ -59,69 +59,62 @@ class TextLoader(Loader):
         if not text:
             raise DocumentError(f"{source}: is empty (nothing but blanks)")
         metadata: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
-        for number, piece in enumerate(split_text(text), start=1):
-            if number >= first:
+        for number, (piece, drawn) in enumerate(_drawn(text, path.suffix.lower() in _MARKDOWN), start=1):
+            if number < first:
+                continue
+            if drawn is None:  # not even one line of it fits on paper: the text alone is still a page
                 yield self.make_page(source, number, piece, metadata=dict(metadata))
+                continue
+            yield replace(self.make_page(source, number, piece, drawn.image, dict(metadata)), words=drawn.words)
 
 
-def split_text(text: str, full: int = _FULL, most: int = _MOST) -> Iterator[str]:
-    """Cut `text` into pieces of about `full` and at most `most` letters (wide characters count twice).
-
-    Cuts fall between paragraphs; inside one only where it is longer than a piece, then after a line, sentence, clause
-    or word, and inside a word as the last resort. No letter is lost, only blanks at the cuts.
-    """
-    piece, weight = "", 0
-    for part in _parts(text, most):
-        part_weight = _weight(part)
-        if piece.strip() and (weight + part_weight > most or weight >= full):
-            yield piece.strip()
-            piece, weight = "", 0
-        piece, weight = piece + part, weight + part_weight
-    if piece.strip():
-        yield piece.strip()
+def _drawn(text: str, markdown: bool) -> Iterator[tuple[str, Typeset | None]]:
+    """The pages of `text`: each piece as it stands in the file, and drawn."""
+    fence = ""  # a block of code that a cut falls into goes on, as code, on the next page
+    for piece in split_text(text):
+        for part in _fitting(piece, markdown, fence):
+            yield part
+            fence = _open_fence(part[0], fence) if markdown else ""
 
 
-def _parts(text: str, most: int) -> Iterator[str]:
-    """Paragraphs with the blank lines after them; too long ones in smaller parts. Joined they are `text`."""
-    for paragraph in _after(re.compile(r"\n\s*\n"), text):
-        yield from _smaller(paragraph, most, 0)
+def _fitting(piece: str, markdown: bool, fence: str) -> Iterator[tuple[str, Typeset | None]]:
+    """`piece` on one page, or where it has too many lines for that on several."""
+    drawn = typeset(markdown_html(f"{fence}\n{piece}" if fence else piece) if markdown else text_html(piece))
+    smaller = [] if drawn else halved(piece)
+    if len(smaller) < 2:
+        yield piece, drawn
+        return
+    for part in smaller:
+        for fitted in _fitting(part, markdown, fence):
+            yield fitted
+            fence = _open_fence(fitted[0], fence) if markdown else ""
 
 
-def _smaller(text: str, most: int, level: int) -> Iterator[str]:
-    if _weight(text) <= most:
-        yield text
-    elif level == len(_CUTS):
-        yield from _hard_cut(text, most)
-    else:
-        for part in _after(_CUTS[level], text):
-            yield from _smaller(part, most, level + 1)
+def _open_fence(piece: str, fence: str) -> str:
+    """The code fence that is open at the end of `piece`, given the one that is open at its start; "" for none."""
+    for match in _FENCE.finditer(piece):
+        if not fence:
+            fence = match[1]
+        elif match[1].startswith(fence) and not match[2].strip():
+            fence = ""
+    return fence
 
 
-def _after(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    """`text` cut after each match."""
-    start = 0
-    for match in pattern.finditer(text):
-        yield text[start : match.end()]
-        start = match.end()
-    if start < len(text):
-        yield text[start:]
+def text_html(text: str) -> str:
+    """Plain text as HTML: every line on a line of its own, blanks at its start kept."""
+    return f'<p class="lines">{html.escape(text)}</p>'
 
 
-def _hard_cut(text: str, most: int) -> Iterator[str]:
-    start, weight = 0, 0
-    for place, letter in enumerate(text):
-        step = _letter_weight(letter)
-        # A combining mark stays with its letter, unless marks alone would fill a piece.
-        if weight + step > most and (not unicodedata.combining(letter) or weight > 2 * most):
-            yield text[start:place]
-            start, weight = place, 0
-        weight += step
-    yield text[start:]
+def markdown_html(text: str) -> str:
+    """CommonMark with tables as HTML; HTML in it is shown as text, pictures by what stands for them."""
+    return str(_markdown().render(text)) or "<p></p>"
 
 
-def _weight(text: str) -> int:
-    return len(text) if text.isascii() else sum(map(_letter_weight, text))
+@functools.cache
+def _markdown() -> Any:
+    from markdown_it import MarkdownIt
 
-
-def _letter_weight(letter: str) -> int:
-    return 2 if unicodedata.east_asian_width(letter) in _WIDE else 1
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    # A picture would have to be fetched; its words say what is there.
+    parser.add_render_rule("image", lambda self, tokens, place, options, env: html.escape(tokens[place].content))
+    return parser

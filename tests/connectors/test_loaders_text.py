@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from connectors.errors import DocumentError
 from connectors.loaders.base import clean_text
 from connectors.loaders.encoding import decoded
-from connectors.loaders.text import TextLoader, split_text
+from connectors.loaders.split import split_text
+from connectors.loaders.text import TextLoader
 from connectors.page import Page
 
 VIETNAMESE = (
@@ -122,7 +123,7 @@ def test_pages_of_text(tmp_path: Path) -> None:
     path.write_text("\n\n".join(f"## Điều {number}\n\n{VIETNAMESE}" for number in range(40)), encoding="utf-8")
     found = pages(path)
     assert len(found) > 3 and [page.number for page in found] == list(range(1, len(found) + 1))
-    assert all(page.kind == "text" and page.image is None and page.metadata == {} for page in found)
+    assert all(page.kind == "text" and page.image is not None and page.metadata == {} for page in found)
     assert all(1500 <= len(page.text) <= 2500 for page in found[:-1])
     assert all(page.text.startswith(("##", "Bộ luật")) for page in found)
     assert [page.number for page in TextLoader().pages(path, first=3)] == [page.number for page in found[2:]]
