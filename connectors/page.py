@@ -3,10 +3,12 @@
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llama_index.core.schema import MediaResource, Node, NodeRelationship, RelatedNodeInfo
 from PIL import Image
+
+if TYPE_CHECKING:
+    from llama_index.core.schema import Node
 
 PAGE_NAMESPACE = uuid.UUID("6f1c1d3e-6f0c-5c7e-9a52-0b7d3a1f4c11")
 
@@ -41,6 +43,7 @@ class Page:
         content_sha256: hex digest of what the page shows (pixels and text), equal for equal content.
         metadata: further JSON values of the loader (no personal data unless asked for).
         words: where the text's words stand, in reading order; () where that is not known. Citations draw them.
+        image_sha256: hex digest of the picture alone, which names its file; None where it has not been taken.
     """
 
     source: str
@@ -51,6 +54,7 @@ class Page:
     content_sha256: str
     metadata: dict[str, Any] = field(default_factory=dict)
     words: tuple[WordBox, ...] = ()
+    image_sha256: str | None = None
 
 
 def page_id(source: str, number: int, tenant: str = "") -> str:
@@ -58,7 +62,7 @@ def page_id(source: str, number: int, tenant: str = "") -> str:
     return str(uuid.uuid5(PAGE_NAMESPACE, f"{tenant}\x00{source}\x00{number}"))
 
 
-def page_node(page: Page, image_path: str | None, tenant: str = "") -> Node:
+def page_node(page: Page, image_path: str | None, tenant: str = "") -> "Node":
     """The page as a LlamaIndex `Node`: text always set (even ""), its image by path, its document as SOURCE."""
     metadata: dict[str, Any] = {
         **page.metadata,
@@ -77,8 +81,10 @@ def page_node(page: Page, image_path: str | None, tenant: str = "") -> Node:
 
 def page_node_of(
     *, source: str, number: int, text: str, image_path: Path | None, metadata: dict[str, Any], tenant: str = ""
-) -> Node:
+) -> "Node":
     """A page's node from its parts; `metadata` is kept out of embeddings, and its content hash out of prompts."""
+    from llama_index.core.schema import MediaResource, Node, NodeRelationship, RelatedNodeInfo
+
     return Node(
         id_=page_id(source, number, tenant),
         text_resource=MediaResource(text=text),

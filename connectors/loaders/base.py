@@ -1,24 +1,31 @@
 """What every loader is: a LlamaIndex reader whose native form is `pages()`, one page in memory at a time."""
 
+import asyncio
 import hashlib
 import logging
 import os
 import shutil
 import tempfile
 import unicodedata
-from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
 
-from llama_index.core.readers.base import BaseReader
-from llama_index.core.schema import Node
 from PIL import Image
 
 from connectors.errors import DocumentError
-from connectors.page import Page, page_node
+from connectors.page import Page, WordBox, page_node
+
+if TYPE_CHECKING:
+    from llama_index.core.readers.base import BaseReader
+    from llama_index.core.schema import Node
+else:
+    # To import LlamaIndex takes a second and 60 MB: not in each reader process, which makes no nodes. At run time a
+    # loader is a reader by its methods; `connectors.llama_index` registers it as one for `isinstance`.
+    BaseReader = ABC
 
 ImageFormat = Literal["png", "webp", "jpeg"]
 
@@ -102,7 +109,7 @@ class Loader(BaseReader):
 
     def lazy_load_data(  # type: ignore[override]  # a page is a Node: LlamaIndex's Document cannot hold image and text
         self, file: Path | str, extra_info: dict[str, Any] | None = None, fs: Any = None, **_: Any
-    ) -> Iterable[Node]:
+    ) -> "Iterable[Node]":
         """The pages as LlamaIndex nodes, page images written to `image_dir`. Failed pages are logged and left out.
 
         Args:
@@ -127,9 +134,17 @@ class Loader(BaseReader):
 
     def load_data(  # type: ignore[override]
         self, file: Path | str, extra_info: dict[str, Any] | None = None, fs: Any = None, **_: Any
-    ) -> list[Node]:
+    ) -> "list[Node]":
         """`lazy_load_data` as a list: what `SimpleDirectoryReader(file_extractor=...)` calls."""
         return list(self.lazy_load_data(file, extra_info, fs))
+
+    async def alazy_load_data(self, *args: Any, **load_kwargs: Any) -> "Iterable[Node]":  # type: ignore[override]
+        """`lazy_load_data`; reading begins when the pages are asked for."""
+        return self.lazy_load_data(*args, **load_kwargs)
+
+    async def aload_data(self, *args: Any, **load_kwargs: Any) -> "list[Node]":  # type: ignore[override]
+        """`load_data` in a thread."""
+        return await asyncio.to_thread(self.load_data, *args, **load_kwargs)
 
     def make_page(
         self,
@@ -138,13 +153,17 @@ class Loader(BaseReader):
         text: str = "",
         image: Image.Image | None = None,
         metadata: dict[str, Any] | None = None,
+        words: tuple[WordBox, ...] = (),
     ) -> Page:
         """A page of this loader's kind, its text cleaned and its content hash taken."""
         text = clean_text(text)
-        return Page(source, number, self.kind, text, image, content_digest(image, text), metadata or {})
+        digest, picture = _digests(image, text)
+        return Page(source, number, self.kind, text, image, digest, metadata or {}, words, picture)
 
-    def _node(self, page: Page, extra_info: dict[str, Any]) -> Node:
-        image_path = None if page.image is None else str(save_image(page.image, self.image_dir, self.image_format))
+    def _node(self, page: Page, extra_info: dict[str, Any]) -> "Node":
+        image_path = None
+        if page.image is not None:
+            image_path = str(save_image(page.image, self.image_dir, self.image_format, page.image_sha256))
         node = page_node(page, image_path)
         added = {key: value for key, value in extra_info.items() if key not in node.metadata}
         node.metadata.update(added)
@@ -155,36 +174,61 @@ class Loader(BaseReader):
 
 def content_digest(image: Image.Image | None, text: str) -> str:
     """Hex sha256 of what a page shows: its size, RGB pixels and text. Equal content, equal digest."""
-    digest = hashlib.sha256()
-    if image is not None:
-        digest.update(f"{image.width}x{image.height}\n".encode())
-        digest.update(image.tobytes())
-    digest.update(b"\x00" + text.encode())
-    return digest.hexdigest()
+    return _digests(image, text)[0]
 
 
-def save_image(image: Image.Image, folder: Path, image_format: ImageFormat = "png") -> Path:
+def save_image(
+    image: Image.Image, folder: Path, image_format: ImageFormat = "png", image_sha256: str | None = None
+) -> Path:
     """Write `image` into `folder` under the hash of its pixels, unless it is there; return where it is.
+
+    Args:
+        image_sha256: that hash (`Page.image_sha256`), where it has been taken.
 
     Raises:
         DocumentError: the folder cannot be written.
     """
-    name = content_digest(image, "")
+    name = image_sha256 or content_digest(image, "")
     target = folder / name[:2] / f"{name}.{image_format}"
+    write_once(target, folder, lambda file: image.save(file, format=image_format, **_SAVE_OPTIONS[image_format]))
+    return target
+
+
+def write_once(target: Path, folder: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file named by its content below `folder`, whole or not at all, unless it is there.
+
+    Raises:
+        DocumentError: the folder cannot be written.
+    """
     if target.exists():
-        return target
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # pages may be private: not for other users to list
         target.parent.mkdir(exist_ok=True)
-        # Written beside and moved, so that a reader or a killed run never meets half an image.
+        # Written beside and moved, so that a reader or a killed run never meets half a file.
         with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as part:
-            image.save(part, format=image_format, **_SAVE_OPTIONS[image_format])
-            part.flush()
-            os.fsync(part.fileno())  # a name that promises this content must not outlive a power cut without it
+            try:
+                write(part)
+                part.flush()
+                os.fsync(part.fileno())  # a name that promises this content must not outlive a power cut without it
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
         Path(part.name).replace(target)
     except OSError as error:
         raise DocumentError(f"{folder}: cannot hold page images ({error}); give another image_dir") from error
-    return target
+
+
+def _digests(image: Image.Image | None, text: str) -> tuple[str, str | None]:
+    """The digest of a page, and of its picture alone: the pixels, which cost the most, are read once for both."""
+    shown = hashlib.sha256()
+    if image is not None:
+        shown.update(f"{image.width}x{image.height}\n".encode())
+        shown.update(image.tobytes())
+    shown.update(b"\x00")
+    whole = shown.copy()
+    whole.update(text.encode())
+    return whole.hexdigest(), None if image is None else shown.hexdigest()
 
 
 def default_image_dir() -> Path:

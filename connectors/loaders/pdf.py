@@ -3,22 +3,33 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from PIL import Image
 
 from connectors.errors import DocumentError
-from connectors.loaders.base import ImageFormat, Loader, PageFailure
+from connectors.loaders.base import ImageFormat, Loader, PageFailure, described
 from connectors.loaders.picture import MAX_PAGE_PIXELS
-from connectors.page import Page
+from connectors.page import Page, WordBox
 from connectors.render import PageRenderer, PasswordError, RenderedDocument, load_renderer
+
+if TYPE_CHECKING:
+    from connectors.loaders.ocr import OCREngine
 
 
 class PDFLoader(Loader):
-    """PDF files as pages with picture and text. A page that cannot be rendered is a `PageFailure`; the others come.
+    """PDF files as pages with picture, text and word boxes. A page that cannot be rendered is a `PageFailure`.
+
+    One page is in memory at a time, however many a file has; `first` starts there and renders none before it.
 
     Args:
         renderer: a registered renderer's name ("pymupdf", "pypdfium2") or a renderer.
         password: for encrypted files; of several, the first that opens the file is used.
         max_pixels: the most pixels of a page picture; A4 at 150 dpi is 2.17 million.
+        ocr: reads pages without a text layer: an engine, or its name ("tesseract", "rapidocr", "auto"); None: does not.
+
+    Raises:
+        PluginError: `renderer` or `ocr` names what is not installed.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".pdf",)
@@ -30,6 +41,7 @@ class PDFLoader(Loader):
         renderer: str | PageRenderer = "pymupdf",
         password: str | Sequence[str] | None = None,
         max_pixels: int = MAX_PAGE_PIXELS,
+        ocr: "str | OCREngine | None" = None,
         image_dir: Path | str | None = None,
         image_format: ImageFormat = "png",
     ) -> None:
@@ -37,6 +49,7 @@ class PDFLoader(Loader):
         self.renderer: PageRenderer = load_renderer(renderer) if isinstance(renderer, str) else renderer
         self.passwords: tuple[str, ...] = (password,) if isinstance(password, str) else tuple(password or ())
         self.max_pixels = max_pixels
+        self.ocr: OCREngine | None = _engine(ocr)
 
     @classmethod
     def sniff(cls, head: bytes) -> bool:
@@ -69,8 +82,36 @@ class PDFLoader(Loader):
             image = document.render(index, self.max_pixels)
         except DocumentError as error:
             return PageFailure(source, index + 1, str(error))
+        said = dict(metadata)
+        text, words = "", tuple[WordBox, ...]()
         try:
             text = document.text(index)
+            # A third party's renderer may know nothing of words.
+            words = document.words(index) if hasattr(document, "words") else ()
         except DocumentError as error:  # the picture alone is still a page
-            return self.make_page(source, index + 1, image=image, metadata={**metadata, "text_error": str(error)})
-        return self.make_page(source, index + 1, text, image, dict(metadata))
+            said["text_error"] = str(error)
+        if self.ocr is not None and not text.strip():
+            text, words = self._scanned(self.ocr, image, said)
+        return self.make_page(source, index + 1, text, image, said, words)
+
+    def _scanned(
+        self, ocr: "OCREngine", image: Image.Image, metadata: dict[str, Any]
+    ) -> tuple[str, tuple[WordBox, ...]]:
+        """What OCR reads on the picture; `metadata` says who read it, or why nobody could."""
+        from connectors.loaders.ocr import text_of
+
+        try:
+            words = ocr.words(image)
+        except Exception as error:  # an engine may raise anything; the picture alone is still a page
+            metadata["ocr_error"] = described(error)
+            return "", ()
+        metadata["ocr"] = ocr.name
+        return text_of(words), words
+
+
+def _engine(ocr: "str | OCREngine | None") -> "OCREngine | None":
+    if not isinstance(ocr, str):
+        return ocr
+    from connectors.loaders.ocr import load_ocr
+
+    return load_ocr(ocr)

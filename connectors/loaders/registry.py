@@ -104,14 +104,17 @@ class LoaderRegistry:
             PluginError: it, or a part that its options name, cannot be imported. InputError: its options do not fit.
         """
         from connectors.loaders.base import Loader
-        from connectors.loaders.foreign import ReaderLoader
 
         factory = load_plugin(_GROUP, name)
         try:
             made = factory(**self._options.get(name, {}))
         except TypeError as error:
             raise InputError(f"options of the loader {name!r}: {error}") from error
-        return made if isinstance(made, Loader) else ReaderLoader(made, name)
+        if isinstance(made, Loader):
+            return made
+        from connectors.loaders.foreign import ReaderLoader  # it, and no loader of ours, needs LlamaIndex
+
+        return ReaderLoader(made, name)
 
     def _no_loader(self, suffix: str) -> str:
         kind = f"{suffix!r} files" if suffix else "a file without suffix and of unknown content"
