@@ -1,7 +1,5 @@
 """Qdrant Edge: Qdrant's own engine inside this process, one directory per store, no server. The embedded default."""
 
-import json
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,10 +10,22 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from connectors.errors import StoreError
+from connectors.stores.edge_files import (
+    check_one_piece,
+    copy_whole,
+    create,
+    engine,
+    hold,
+    is_store,
+    load,
+    named,
+    read_config,
+)
 from connectors.stores.filters import Filter
+from connectors.stores.options import StoreOptions
 from connectors.stores.points import (
     DENSE,
     INDEXED_FIELDS,
@@ -32,9 +42,8 @@ from connectors.stores.points import (
 )
 from connectors.stores.protocol import Point, ScoredPoint, SearchMode, StoredPoint, Vector
 from connectors.stores.qdrant_filter import edge_dialect, json_path, to_engine
+from connectors.stores.quantization import oversampling
 
-_CONFIG_FILE: Final = "edge_config.json"
-_LOCK_FILE: Final = ".lock"
 _UPSERT_BATCH: Final = 256
 _PAGE: Final = 256
 _CLOSED: Final = "the store is closed; open it again with EdgeStore.open"
@@ -51,51 +60,59 @@ class EdgeStore:
     ...     hits = store.search(query_vector, "hóa đơn", where=parse_filter({"source": "a.pdf"}))
     """
 
-    def __init__(self, shard: Any, path: Path, dim: int, held: FileLock) -> None:
+    def __init__(self, shard: Any, path: Path, dim: int, options: StoreOptions, held: FileLock) -> None:
         """Use `open`; this only wraps an open shard and the lock held on its directory."""
         self._shard: Any = shard
         self._path = path
         self._dim = dim
+        self._options = options
         self._held = held
         # Threads do not speed the engine up, and `backup` closes it for a moment: one caller at a time.
         self._lock = threading.RLock()
         self._dialect = edge_dialect()
 
     @classmethod
-    def open(cls, path: Path | str, dim: int) -> Self:
+    def open(cls, path: Path | str, dim: int, *, options: StoreOptions | None = None) -> Self:
         """Open the store in `path`, or create it there if the directory is missing or empty.
 
+        Args:
+            path: the store's directory.
+            dim: length of the dense vectors.
+            options: for a new store; one that is there keeps its own.
+
         Raises:
-            StoreError: another process has it open, `path` holds something else or vectors of another length, or its
-                files are damaged. The text names the path and the way out.
+            StoreError: another process has it open, `path` holds something else or vectors of another length, its
+                files are damaged, or the options ask for shards or copies. The text names the path and the way out.
         """
         path = Path(path)
+        options = options or StoreOptions()
         if dim < 1:
             raise StoreError(f"a store needs a vector length of at least 1, not {dim}")
-        if not (path / _CONFIG_FILE).is_file():
-            _create(path, dim)
-        stored = _stored_dim(path)
+        check_one_piece(path, options)
+        if not is_store(path):
+            create(path, dim, options)
+        stored, kept = read_config(path)
         if stored != dim:
             raise StoreError(
                 f"store at {path} holds {stored}-d vectors, {dim}-d were asked for; open it with the embedder that "
                 "made it, or build the index again with the new one"
             )
-        held = _hold(path)
+        held = hold(path)
         try:
-            return cls(_load(path), path, dim, held)
+            return cls(load(path), path, dim, kept, held)
         except BaseException:
             held.release()
             raise
 
     @classmethod
     @contextmanager
-    def building(cls, path: Path | str, dim: int) -> Iterator[Self]:
+    def building(cls, path: Path | str, dim: int, *, options: StoreOptions | None = None) -> Iterator[Self]:
         """A new store that appears at `path` (which must not exist) when the block ends well, and not otherwise."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
             fresh = Path(scratch) / "store"
-            with cls.open(fresh, dim) as store:
+            with cls.open(fresh, dim, options=options) as store:
                 yield store
             fresh.rename(path)
 
@@ -103,6 +120,11 @@ class EdgeStore:
     def dim(self) -> int:
         """Length of the dense vectors."""
         return self._dim
+
+    @property
+    def options(self) -> StoreOptions:
+        """What the store was made with."""
+        return self._options
 
     @property
     def path(self) -> Path:
@@ -121,7 +143,7 @@ class EdgeStore:
         try:
             while batch := list(islice(remaining, _UPSERT_BATCH)):
                 with self._engine("upsert") as shard:
-                    shard.update(_edge().UpdateOperation.upsert_points([_edge_point(point) for point in batch]))
+                    shard.update(engine().UpdateOperation.upsert_points([_edge_point(point) for point in batch]))
                 written += len(batch)
         finally:
             if written:
@@ -145,24 +167,34 @@ class EdgeStore:
         return in_rank_order(ScoredPoint(str(point.id), float(point.score), point.payload or {}) for point in found)
 
     def _request(self, query: EncodedQuery, where: Any) -> Any:
-        edge = _edge()
-        sides = []
+        edge = engine()
+        fused = query.dense is not None and query.sparse is not None
+        limit = query.prefetch if fused else query.top_k
+        sides: list[tuple[Any, Any]] = []
         if query.dense is not None:
-            sides.append(edge.Query.Nearest(query.dense, using=DENSE))
+            sides.append((edge.Query.Nearest(query.dense, using=DENSE), self._dense_params(limit)))
         if query.sparse is not None:
             sparse = edge.SparseVector(query.sparse.indices, query.sparse.values)
-            sides.append(edge.Query.Nearest(sparse, using=SPARSE))
-        if len(sides) == 1:
-            return edge.QueryRequest(limit=query.top_k, query=sides[0], filter=where, with_payload=True)
-        prefetches = [edge.Prefetch(limit=query.prefetch, query=side, filter=where) for side in sides]
+            sides.append((edge.Query.Nearest(sparse, using=SPARSE), None))
+        if not fused:
+            [(side, params)] = sides
+            return edge.QueryRequest(limit=limit, query=side, filter=where, with_payload=True, params=params)
+        prefetches = [edge.Prefetch(limit=limit, query=side, filter=where, params=params) for side, params in sides]
         fusion = edge.Fusion.Rrf(k=RRF_K)
         return edge.QueryRequest(limit=query.top_k, query=fusion, prefetches=prefetches, with_payload=True)
+
+    def _dense_params(self, limit: int) -> Any:
+        times = oversampling(self._options.quantization, limit)
+        if times is None:
+            return None
+        edge = engine()
+        return edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=True, oversampling=times))
 
     def delete(self, ids: Sequence[str] | None = None, *, where: Filter | None = None) -> int:
         """Delete by ids or by filter (exactly one of them); returns how many points went away."""
         if (ids is None) == (where is None):
             raise StoreError("delete needs ids or a filter, and not both")
-        operations = _edge().UpdateOperation
+        operations = engine().UpdateOperation
         with self._engine("delete") as shard:
             before = self.count()
             if where is not None:
@@ -174,7 +206,7 @@ class EdgeStore:
 
     def scroll(self, where: Filter | None = None, *, with_vectors: bool = False) -> Iterator[StoredPoint]:
         """Every point that passes the filter, each once, in id order, a page of 256 in memory at a time."""
-        edge = _edge()
+        edge = engine()
         engine_filter = to_engine(where, self._dialect)
         wanted: Any = [DENSE] if with_vectors else False
         offset: Any = None
@@ -190,7 +222,7 @@ class EdgeStore:
 
     def count(self, where: Filter | None = None) -> int:
         """How many points pass the filter, exactly."""
-        request = _edge().CountRequest(exact=True, filter=to_engine(where, self._dialect))
+        request = engine().CountRequest(exact=True, filter=to_engine(where, self._dialect))
         with self._engine("count") as shard:
             return int(shard.count(request))
 
@@ -199,7 +231,7 @@ class EdgeStore:
         if field not in INDEXED_FIELDS:
             return count_values(self.scroll(where), field, limit)
         engine_filter = to_engine(where, self._dialect)
-        request = _edge().FacetRequest(key=json_path(field), limit=limit, exact=True, filter=engine_filter)
+        request = engine().FacetRequest(key=json_path(field), limit=limit, exact=True, filter=engine_filter)
         with self._engine("facet") as shard:
             hits = shard.facet(request).hits
         return most_frequent(((hit.value, hit.count) for hit in hits), limit)
@@ -227,9 +259,9 @@ class EdgeStore:
             shard.close()
             self._shard = None
             try:
-                _copy_whole(self._path, target)
+                copy_whole(self._path, target)
             finally:
-                self._shard = _load(self._path)
+                self._shard = load(self._path)
 
     def close(self) -> None:
         """Flush and release files and locks. Closing twice is allowed."""
@@ -237,7 +269,7 @@ class EdgeStore:
             shard, self._shard = self._shard, None
             try:
                 if shard is not None:
-                    with _named(self._path, "close"):
+                    with named(self._path, "close"):
                         shard.flush()
                         shard.close()
             finally:
@@ -257,116 +289,12 @@ class EdgeStore:
         with self._lock:
             if self._shard is None:
                 raise StoreError(f"cannot {action} {self._path}: {_CLOSED}")
-            with _named(self._path, action):
+            with named(self._path, action):
                 yield self._shard
 
 
-def _edge() -> Any:
-    import qdrant_edge
-
-    return qdrant_edge
-
-
-@contextmanager
-def _named(path: Path, action: str) -> Iterator[None]:
-    try:
-        yield
-    except StoreError:
-        raise
-    except Exception as error:  # the engine raises bare `Exception`
-        raise StoreError(f"{action} failed on the store at {path}: {error}") from error
-
-
-def _create(path: Path, dim: int) -> None:
-    """Build an empty store beside `path` and move it there, so that a crash leaves no half-made store."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise StoreError(f"{path} is not an empty directory and holds no store ({_CONFIG_FILE} is missing)")
-    edge = _edge()
-    with _named(path, "create"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-            fresh = Path(scratch) / "store"
-            shard = edge.EdgeShard.create(str(fresh), _config(dim))
-            for field, kind in INDEXED_FIELDS.items():
-                shard.update(edge.UpdateOperation.create_field_index(field, _index(kind)))
-            shard.flush()
-            shard.close()
-            if path.exists():
-                path.rmdir()
-            fresh.rename(path)
-
-
-def _config(dim: int) -> Any:
-    edge = _edge()
-    return edge.EdgeConfig(
-        vectors={DENSE: edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine)},
-        sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
-    )
-
-
-def _index(kind: str) -> Any:
-    edge = _edge()
-    return edge.IntegerIndexParams() if kind == "integer" else edge.KeywordIndexParams(is_tenant=kind == "tenant")
-
-
-def _stored_dim(path: Path) -> int:
-    try:
-        config = json.loads((path / _CONFIG_FILE).read_text())
-        _ = config["sparse_vectors"][SPARSE]
-        return int(config["vectors"][DENSE]["size"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path / _CONFIG_FILE} does not describe a store of ours ({DENSE!r} and {SPARSE!r} vectors): {error!r}; "
-            "restore a backup, or build the index again"
-        ) from error
-
-
-def _hold(path: Path) -> FileLock:
-    """Lock the directory before the engine touches it.
-
-    The engine's own lock comes too late: loading a store that another process has open is refused, but only after it
-    has reset that store's files (0.9.0), whose next flush then fails. The operating system frees this lock when a
-    process dies.
-    """
-    lock = FileLock(path / _LOCK_FILE, timeout=0, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise StoreError(_in_use(path)) from error
-    except OSError as error:
-        raise StoreError(f"index at {path} cannot be locked: {error}; the directory must be writable") from error
-    return lock
-
-
-def _in_use(path: Path) -> str:
-    return (
-        f"index at {path} is open in another process (or twice in this one); close it there, or run a Qdrant server to "
-        "share it"
-    )
-
-
-def _load(path: Path) -> Any:
-    try:
-        return _edge().EdgeShard.load(str(path))
-    except Exception as error:  # the engine raises bare `Exception`
-        if "WouldBlock" in str(error):  # opened past us, by the engine's own API
-            raise StoreError(_in_use(path)) from error
-        raise StoreError(
-            f"index at {path} cannot be read, its files may be damaged: {error}; restore a backup, or build the index "
-            "again"
-        ) from error
-
-
-def _copy_whole(source: Path, target: Path) -> None:
-    """Copy to a hidden neighbour and rename: `target` is either complete or absent."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-        copied = Path(shutil.copytree(source, Path(scratch) / "store", ignore=shutil.ignore_patterns(_LOCK_FILE)))
-        copied.rename(target)
-
-
 def _edge_point(point: EncodedPoint) -> Any:
-    edge = _edge()
+    edge = engine()
     vectors: dict[str, Any] = {DENSE: point.dense}
     if point.sparse is not None:
         vectors[SPARSE] = edge.SparseVector(point.sparse.indices, point.sparse.values)

@@ -18,12 +18,15 @@ class StoreOptions:
         on_disk: full vectors are read from disk when needed, instead of held in memory.
         shards: parts that a collection is cut into (server only); None: the server's own choice.
         replicas: copies of each shard on different nodes (server only).
+        write_consistency: copies that must have a write before it counts as done (server only); more of them survive
+            the loss of a node right after it, and writes stop while fewer are up.
     """
 
     quantization: Quantization = "none"
     on_disk: bool = False
     shards: int | None = None
     replicas: int = 1
+    write_consistency: int = 1
 
     def __post_init__(self) -> None:
         if self.quantization not in ("none", "int8", "binary"):
@@ -32,3 +35,7 @@ class StoreOptions:
             raise InputError(f"shards={self.shards}: a collection has at least 1")
         if self.replicas < 1:
             raise InputError(f"replicas={self.replicas}: there is at least 1 copy")
+        if not 1 <= self.write_consistency <= self.replicas:
+            raise InputError(
+                f"write_consistency={self.write_consistency}: a write can wait for 1 to replicas={self.replicas} copies"
+            )

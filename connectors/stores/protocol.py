@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from connectors.stores.filters import Filter
+from connectors.stores.options import StoreOptions
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
 Vector = npt.NDArray[np.float32]
@@ -52,6 +53,10 @@ class VectorStore(Protocol):
     @property
     def dim(self) -> int:
         """Length of the dense vectors."""
+
+    @property
+    def options(self) -> StoreOptions:
+        """What the store was made with, which may differ from what `open` was given."""
 
     def upsert(self, points: Iterable[Point]) -> int:
         """Insert or replace points by id; returns how many. Durable when it returns. A point that cannot be stored

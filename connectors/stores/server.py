@@ -1,20 +1,20 @@
 """A Qdrant server or cluster by URL, with the same semantics as the embedded store."""
 
 import time
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
 from connectors.errors import StoreError
+from connectors.stores.collection import check_collection, create_collection, create_indexes, options_of
 from connectors.stores.filters import Filter
 from connectors.stores.lexical import SparseVector
+from connectors.stores.options import StoreOptions
 from connectors.stores.points import (
     DENSE,
     INDEXED_FIELDS,
@@ -32,64 +32,106 @@ from connectors.stores.points import (
 )
 from connectors.stores.protocol import Point, ScoredPoint, SearchMode, StoredPoint, Vector
 from connectors.stores.qdrant_filter import client_dialect, json_path, to_engine
+from connectors.stores.quantization import oversampling
+from connectors.stores.retry import PatientClient
 
 # The server refuses requests above 32 MB; half of it leaves room for what the estimate misses.
 _REQUEST_BYTES: Final = 16_000_000
 _REQUEST_POINTS: Final = 512
 _PAGE: Final = 256
 _IDS: Final = 1000
+_RETRY_SECONDS: Final = 120.0
+
+Answer = TypeVar("Answer")
 
 
 class ServerStore:
     """A `VectorStore` in one collection of a Qdrant server (1.16 or newer) or cluster. Many processes may share it."""
 
-    def __init__(self, client: Any, dim: int, collection: str, name: str) -> None:
+    def __init__(self, client: Any, patient: PatientClient, dim: int, collection: str, name: str) -> None:
         """Use `open` or `over`; `name` is how errors call the server."""
         self._client: Any = client
+        self._patient = patient
         self._dim = dim
         self._collection = collection
         self._name = name
         self._dialect = client_dialect()
+        self._options = StoreOptions()
 
     @classmethod
     def open(
-        cls, url: str, dim: int, *, collection: str = "vipylo", api_key: str | None = None, timeout: int = 60
+        cls,
+        url: str,
+        dim: int,
+        *,
+        collection: str = "vipylo",
+        api_key: str | None = None,
+        options: StoreOptions | None = None,
+        timeout: int = 60,
+        retry_seconds: float = _RETRY_SECONDS,
     ) -> Self:
         """Connect to the server at `url`, and create the collection if it is not there.
 
         Args:
             url: `http(s)://host[:port]`; credentials in it are not shown in errors.
             dim: length of the dense vectors.
+            collection: its name on the server.
             api_key: sent with every request; use it with https only.
+            options: for a new collection; one that is there keeps its own.
             timeout: seconds each request may take.
+            retry_seconds: how long a request is tried again while the server is away or busy (3 s at most before its
+                first answer); each attempt is logged as a warning.
 
         Raises:
-            StoreError: the server cannot be reached or refuses, or the collection holds other vectors.
+            StoreUnavailableError: the server cannot be reached, or could not answer in that time.
+            StoreError: it refuses, or the collection holds other vectors.
         """
         from qdrant_client import QdrantClient
 
         name = without_credentials(url)
-        with _named(name, "connect"):
+        try:
             client = QdrantClient(url=url, api_key=api_key, timeout=timeout, check_compatibility=False)
-        return cls.over(client, dim, collection=collection, name=name)
+        except (ValueError, RuntimeError) as error:
+            raise StoreError(f"{name} is no address of a Qdrant server: {error}") from error
+        patient = PatientClient(f"the Qdrant server at {name}", retry_seconds)
+        return cls(client, patient, dim, collection, name)._ready(options or StoreOptions())
 
     @classmethod
-    def over(cls, client: Any, dim: int, *, collection: str = "vipylo", name: str = "the given client") -> Self:
+    def over(
+        cls,
+        client: Any,
+        dim: int,
+        *,
+        collection: str = "vipylo",
+        options: StoreOptions | None = None,
+        name: str = "the given client",
+        retry_seconds: float = _RETRY_SECONDS,
+    ) -> Self:
         """A store over a `qdrant_client.QdrantClient` of the caller's (also `QdrantClient(":memory:")`), which `close`
         closes. Raises like `open`."""
-        store = cls(client, dim, collection, name)
-        with store._asking("open"):
-            if not client.collection_exists(collection):
-                _create_collection(client, collection, dim)
-            info = client.get_collection(collection)
-            store._check_collection(info.config.params)
-            _create_indexes(client, collection, set(INDEXED_FIELDS) - set(info.payload_schema))
-        return store
+        return cls(client, PatientClient(name, retry_seconds), dim, collection, name)._ready(options or StoreOptions())
+
+    def _ready(self, options: StoreOptions) -> Self:
+        """Make the collection if it is missing, check it if not."""
+        collection = self._collection
+        if not self._ask("open", lambda client: client.collection_exists(collection)):
+            self._ask("create", lambda client: create_collection(client, collection, self._dim, options))
+        info = self._ask("open", lambda client: client.get_collection(collection))
+        check_collection(info.config.params, self._dim, f"collection {collection!r} at {self._name}")
+        self._options = options_of(info.config.params)
+        missing = set(INDEXED_FIELDS) - set(info.payload_schema)
+        self._ask("create indexes", lambda client: create_indexes(client, collection, missing))
+        return self
 
     @property
     def dim(self) -> int:
         """Length of the dense vectors."""
         return self._dim
+
+    @property
+    def options(self) -> StoreOptions:
+        """What the collection was made with."""
+        return self._options
 
     def upsert(self, points: Iterable[Point]) -> int:
         """Insert or replace points by id; returns how many. Sent in batches below the server's 32 MB limit; each is on
@@ -97,10 +139,12 @@ class ServerStore:
         encoded = (encode_point(point, self._dim) for point in points)
         written = 0
         for batch in batches(encoded, _REQUEST_POINTS, _REQUEST_BYTES):
-            with self._asking("upsert") as client:
-                client.upsert(self._collection, points=[_point_struct(point) for point in batch], wait=True)
+            self._upsert([_point_struct(point) for point in batch])
             written += len(batch)
         return written
+
+    def _upsert(self, points: list[Any]) -> None:
+        self._ask("upsert", lambda client: client.upsert(self._collection, points=points, wait=True))
 
     def search(
         self,
@@ -113,10 +157,36 @@ class ServerStore:
     ) -> list[ScoredPoint]:
         """The best `top_k` points, best first, equal scores by id. See `VectorStore.search`."""
         query = encode_query(vector, text, mode, top_k, self._dim)
-        request = _query(query, to_engine(where, self._dialect))
-        with self._asking("search") as client:
-            found = client.query_points(self._collection, limit=top_k, with_payload=True, **request).points
+        request = self._request(query, to_engine(where, self._dialect))
+        found = self._ask(
+            "search", lambda client: client.query_points(self._collection, limit=top_k, with_payload=True, **request)
+        ).points
         return in_rank_order(ScoredPoint(str(point.id), float(point.score), point.payload or {}) for point in found)
+
+    def _request(self, query: EncodedQuery, where: Any) -> dict[str, Any]:
+        models = self._dialect.types
+        fused = query.dense is not None and query.sparse is not None
+        limit = query.prefetch if fused else query.top_k
+        sides: list[tuple[Any, str, Any]] = []
+        if query.dense is not None:
+            sides.append((query.dense, DENSE, self._dense_params(limit)))
+        if query.sparse is not None:
+            sides.append((models.SparseVector(indices=query.sparse.indices, values=query.sparse.values), SPARSE, None))
+        if not fused:
+            [(side, using, params)] = sides
+            return {"query": side, "using": using, "query_filter": where, "search_params": params}
+        prefetch = [
+            models.Prefetch(query=side, using=using, filter=where, limit=limit, params=params)
+            for side, using, params in sides
+        ]
+        return {"prefetch": prefetch, "query": models.RrfQuery(rrf=models.Rrf(k=RRF_K))}
+
+    def _dense_params(self, limit: int) -> Any:
+        times = oversampling(self._options.quantization, limit)
+        if times is None:
+            return None
+        models = self._dialect.types
+        return models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True, oversampling=times))
 
     def delete(self, ids: Sequence[str] | None = None, *, where: Filter | None = None) -> int:
         """Delete by ids or by filter (exactly one of them); returns how many points matched when it began."""
@@ -127,17 +197,21 @@ class ServerStore:
         remaining = iter(dict.fromkeys(point_id(value) for value in ids or ()))
         deleted = 0
         while batch := list(islice(remaining, _IDS)):
-            with self._asking("delete") as client:
-                there = client.retrieve(self._collection, batch, with_payload=False, with_vectors=False)
+            there = self._present(batch)
             if there:
-                self._delete(self._dialect.types.PointIdsList(points=[record.id for record in there]))
+                self._delete(self._dialect.types.PointIdsList(points=there))
             deleted += len(there)
         return deleted
 
+    def _present(self, ids: list[str]) -> list[Any]:
+        records = self._ask(
+            "delete", lambda client: client.retrieve(self._collection, ids, with_payload=False, with_vectors=False)
+        )
+        return [record.id for record in records]
+
     def _delete(self, selector: Any, where: Filter | None = None) -> int:
         matched = self.count(where) if where is not None else 0
-        with self._asking("delete") as client:
-            client.delete(self._collection, points_selector=selector, wait=True)
+        self._ask("delete", lambda client: client.delete(self._collection, points_selector=selector, wait=True))
         return matched
 
     def scroll(self, where: Filter | None = None, *, with_vectors: bool = False) -> Iterator[StoredPoint]:
@@ -150,23 +224,31 @@ class ServerStore:
         engine_filter = to_engine(where, self._dialect)
         offset: Any = None
         while True:
-            with self._asking("scroll") as client:
-                records, offset = client.scroll(
-                    self._collection,
-                    scroll_filter=engine_filter,
-                    limit=_PAGE,
-                    offset=offset,
-                    with_payload=True,
-                    with_vectors=vectors,
-                )
+            records, offset = self._scroll_page(engine_filter, vectors, offset)
             yield from records
             if offset is None:
                 return
 
+    def _scroll_page(self, engine_filter: Any, vectors: Any, offset: Any) -> tuple[list[Any], Any]:
+        page: tuple[list[Any], Any] = self._ask(
+            "scroll",
+            lambda client: client.scroll(
+                self._collection,
+                scroll_filter=engine_filter,
+                limit=_PAGE,
+                offset=offset,
+                with_payload=True,
+                with_vectors=vectors,
+            ),
+        )
+        return page
+
     def count(self, where: Filter | None = None) -> int:
         """How many points pass the filter, exactly."""
-        with self._asking("count") as client:
-            found = client.count(self._collection, count_filter=to_engine(where, self._dialect), exact=True)
+        engine_filter = to_engine(where, self._dialect)
+        found = self._ask(
+            "count", lambda client: client.count(self._collection, count_filter=engine_filter, exact=True)
+        )
         return int(found.count)
 
     def facet(self, field: str, where: Filter | None = None, *, limit: int = 100) -> dict[Any, int]:
@@ -174,10 +256,12 @@ class ServerStore:
         if field not in INDEXED_FIELDS:
             return count_values(self.scroll(where), field, limit)
         engine_filter = to_engine(where, self._dialect)
-        with self._asking("facet") as client:
-            response = client.facet(
+        response = self._ask(
+            "facet",
+            lambda client: client.facet(
                 self._collection, key=json_path(field), facet_filter=engine_filter, limit=limit, exact=True
-            )
+            ),
+        )
         return most_frequent(((hit.value, hit.count) for hit in response.hits), limit)
 
     def optimize(self, timeout: float = 3600.0) -> None:
@@ -188,11 +272,13 @@ class ServerStore:
         """
         models = self._dialect.types
         deadline = time.monotonic() + timeout
+        nudge = models.OptimizersConfigDiff()
         while True:
-            with self._asking("optimize") as client:
-                status = client.get_collection(self._collection).status
-                if status == models.CollectionStatus.GREY:  # pending since a restart, waits for any update to start
-                    client.update_collection(self._collection, optimizers_config=models.OptimizersConfigDiff())
+            status = self._ask("optimize", lambda client: client.get_collection(self._collection).status)
+            if status == models.CollectionStatus.GREY:  # pending since a restart, waits for any update to start
+                self._ask(
+                    "optimize", lambda client: client.update_collection(self._collection, optimizers_config=nudge)
+                )
             if status == models.CollectionStatus.GREEN:
                 return
             if status == models.CollectionStatus.RED or time.monotonic() > deadline:
@@ -208,13 +294,13 @@ class ServerStore:
         target = Path(target)
         if target.exists():
             raise StoreError(f"backup target {target} exists already; name a directory that does not")
-        with EdgeStore.building(target, self._dim) as copy:
+        kept = StoreOptions(quantization=self._options.quantization, on_disk=self._options.on_disk)
+        with EdgeStore.building(target, self._dim, options=kept) as copy:
             copy.upsert_encoded(_encoded(record) for record in self._records(None, [DENSE, SPARSE]))
 
     def drop(self) -> None:
         """Delete the collection with all its points from the server. The store cannot be used after it."""
-        with self._asking("drop") as client:
-            client.delete_collection(self._collection)
+        self._ask("drop", lambda client: client.delete_collection(self._collection))
 
     def close(self) -> None:
         """Close the connection. Closing twice is allowed."""
@@ -230,101 +316,18 @@ class ServerStore:
     ) -> None:
         self.close()
 
-    def _check_collection(self, params: Any) -> None:
-        dense = params.vectors.get(DENSE) if isinstance(params.vectors, dict) else None
-        if dense is None or SPARSE not in (params.sparse_vectors or {}):
-            raise StoreError(
-                f"collection {self._collection!r} at {self._name} was not made by this package (it has no {DENSE!r} "
-                f"and {SPARSE!r} vectors); choose another collection name"
-            )
-        if dense.size != self._dim:
-            raise StoreError(
-                f"collection {self._collection!r} at {self._name} holds {dense.size}-d vectors, {self._dim}-d were "
-                "asked for; choose another collection name, or the embedder that made it"
-            )
-
-    @contextmanager
-    def _asking(self, action: str) -> Iterator[Any]:
-        """The client for one action, with its exceptions named."""
-        if self._client is None:
+    def _ask(self, action: str, request: Callable[[Any], Answer]) -> Answer:
+        """What the server answers, tried again while it is away; its failures named."""
+        client = self._client
+        if client is None:
             raise StoreError(f"cannot {action} {self._name}: the store is closed; open it again")
-        with _named(self._name, action):
-            yield self._client
+        return self._patient.ask(action, lambda: request(client))
 
 
 def without_credentials(url: str) -> str:
     """A URL without user, password, query and fragment, fit for messages and logs."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-@contextmanager
-def _named(name: str, action: str) -> Iterator[None]:
-    from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
-
-    try:
-        yield
-    except ResponseHandlingException as error:
-        raise StoreError(
-            f"{action}: no answer from the Qdrant server at {name} ({error.source}); is it running, and the URL right?"
-        ) from error
-    except UnexpectedResponse as error:
-        if error.status_code in (401, 403):
-            raise StoreError(
-                f"{action}: the Qdrant server at {name} refused the API key ({error.status_code})"
-            ) from error
-        answer = (error.content or b"").decode("utf-8", "replace")[:300].replace("\n", " ")
-        raise StoreError(f"{action} failed on the Qdrant server at {name}: {error.status_code} {answer}") from error
-    except (ApiException, ValueError, RuntimeError, AssertionError) as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"{action} failed on {name}: {error}") from error
-
-
-def _create_collection(client: Any, collection: str, dim: int) -> None:
-    from qdrant_client import models
-    from qdrant_client.http.exceptions import UnexpectedResponse
-
-    try:
-        client.create_collection(
-            collection,
-            vectors_config={DENSE: models.VectorParams(size=dim, distance=models.Distance.COSINE)},
-            sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-        )
-    except UnexpectedResponse:
-        if not client.collection_exists(collection):  # else another process made it meanwhile
-            raise
-
-
-def _create_indexes(client: Any, collection: str, fields: Iterable[str]) -> None:
-    """Apart from the collection's creation, after which a process may have died."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Payload indexes have no effect in the local Qdrant")
-        for field in sorted(fields):
-            schema = _index(INDEXED_FIELDS[field])
-            client.create_payload_index(collection, json_path(field), field_schema=schema, wait=True)
-
-
-def _index(kind: str) -> Any:
-    from qdrant_client import models
-
-    if kind == "integer":
-        return models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=True, range=True)
-    return models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=kind == "tenant")
-
-
-def _query(query: EncodedQuery, where: Any) -> dict[str, Any]:
-    from qdrant_client import models
-
-    sides: list[tuple[Any, str]] = []
-    if query.dense is not None:
-        sides.append((query.dense, DENSE))
-    if query.sparse is not None:
-        sides.append((models.SparseVector(indices=query.sparse.indices, values=query.sparse.values), SPARSE))
-    if len(sides) == 1:
-        return {"query": sides[0][0], "using": sides[0][1], "query_filter": where}
-    prefetch = [models.Prefetch(query=side, using=using, filter=where, limit=query.prefetch) for side, using in sides]
-    return {"prefetch": prefetch, "query": models.RrfQuery(rrf=models.Rrf(k=RRF_K))}
 
 
 def _point_struct(point: EncodedPoint) -> Any:
