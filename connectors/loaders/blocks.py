@@ -17,7 +17,7 @@ from typing import Any, Literal
 from connectors.errors import DocumentError
 from connectors.loaders.base import ImageFormat, Loader, PageFailure, clean_text
 from connectors.loaders.image import ImageLoader
-from connectors.loaders.split import FULL, MOST, halved, split_text
+from connectors.loaders.split import FULL, MOST, halved, split_text, weight
 from connectors.loaders.typeset import Typeset, typeset
 from connectors.page import Page
 
@@ -25,6 +25,8 @@ Kind = Literal["heading", "paragraph", "item", "code", "table"]
 
 # More columns than this are no table on a page any more: their rows are written as lines.
 _MOST_COLUMNS = 10
+# Paragraphs are cut to at most this, so that a page need not end far above its foot because the next is long.
+_CUT = FULL // 2
 # Smaller pictures are bullets, lines, icons and tracking pixels.
 _LEAST_SIDE = 48
 
@@ -124,8 +126,10 @@ class BlockLoader(Loader):
             except DocumentError as error:
                 return PageFailure(source, number, f"the picture {error}")
             return self.make_page(source, number, piece.caption, image, {**metadata, "picture": piece.name})
-        image, words = (piece.drawn.image, piece.drawn.words) if piece.drawn else (None, ())
-        return replace(self.make_page(source, number, piece.text, image, dict(metadata)), words=words)
+        if piece.drawn is None:
+            return self.make_page(source, number, piece.text, metadata=dict(metadata))
+        page = self.make_page(source, number, piece.text, piece.drawn.image, dict(metadata))
+        return replace(page, words=piece.drawn.words)
 
 
 @dataclass(frozen=True)
@@ -239,7 +243,7 @@ def _small_parts(parts: Iterable[Block | Picture]) -> Iterator[Block | Picture]:
         elif part.kind == "table":
             yield from _table_parts(part)
         elif text := (part.text.rstrip() if part.kind == "code" else clean_text(part.text)):
-            for piece in split_text(text) if weight(text) > MOST else (text,):
+            for piece in split_text(text, _CUT, _CUT) if weight(text) > _CUT else (text,):
                 yield replace(part, text=piece)
 
 

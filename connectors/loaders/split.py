@@ -31,8 +31,8 @@ def split_text(text: str, full: int = FULL, most: int = MOST) -> Iterator[str]:
 
 def halved(text: str) -> list[str]:
     """`text` in two or three pieces of about half its size; one where nothing can be cut."""
-    half = weight(text) // 2
-    return list(split_text(text, full=half, most=half + max(2, half // 8)))
+    size = weight(text) * 9 // 16 + 2
+    return list(split_text(text, full=size, most=size))
 
 
 def _parts(text: str, most: int) -> Iterator[str]:

@@ -87,7 +87,8 @@ def _drawn(pymupdf: Any, story: Any, scale: float, height: float) -> Typeset:
 
 def _boxes(word: tuple[Any, ...], width: float, height: float) -> list[WordBox]:
     """A word's box; a Chinese run, which has no blanks, is a box for each letter: a citation may want a part of it."""
-    left, top, right, bottom, text = *(float(side) for side in word[:4]), unicodedata.normalize("NFC", word[4].replace(_BREAK, ""))
+    left, top, right, bottom = map(float, word[:4])
+    text = unicodedata.normalize("NFC", word[4].replace(_BREAK, ""))
     y0, y1 = _share(top, height), _share(bottom, height)
     if not _WIDE_LETTER.search(text):
         return [WordBox(text, _share(left, width), y0, _share(right, width), y1)] if text.strip() else []

@@ -1,0 +1,220 @@
+"""Reads mails (.eml): who wrote what to whom and when. Attachments are named here; they are documents of their own."""
+
+import email
+import email.policy
+import re
+from collections.abc import Iterator
+from email.errors import MessageError
+from email.message import Message
+from pathlib import Path
+from typing import Any, ClassVar
+
+from connectors.errors import DocumentError
+from connectors.loaders.base import ImageFormat, one_line
+from connectors.loaders.blocks import Block, BlockLoader, Picture, Section
+from connectors.loaders.encoding import decoded
+from connectors.loaders.html import data_picture, html_blocks, html_text
+
+_SHOWN = ("From", "To", "Cc", "Date", "Subject")
+_FIELD = re.compile(rb"^([A-Za-z][A-Za-z0-9-]*):[ \t]")
+# Text files begin with "From: ..." too; only what mail programs write makes a file a mail.
+_MACHINE_FIELDS = frozenset(
+    (b"received", b"message-id", b"mime-version", b"return-path", b"delivered-to", b"dkim-signature", b"x-mailer")
+)
+_DEEPEST = 5
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+class MailLoader(BlockLoader):
+    """Mails as typeset pages: the header fields that people read, the text, the names of attachments.
+
+    The plain part is preferred, an HTML part is stripped to its text; pictures shown inside the text become pages.
+    Mails inside the mail follow it. Outlook's .msg files are refused with the way out.
+
+    Args:
+        max_bytes: larger files are refused.
+        max_pictures: see `BlockLoader`.
+        max_pages: see `BlockLoader`.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".eml", ".msg")
+    kind: ClassVar[str] = "mail"
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int = 100_000_000,
+        max_pictures: int = 200,
+        max_pages: int = 20_000,
+        image_dir: Path | str | None = None,
+        image_format: ImageFormat = "png",
+    ) -> None:
+        super().__init__(max_pictures=max_pictures, max_pages=max_pages, image_dir=image_dir, image_format=image_format)
+        self.max_bytes = max_bytes
+
+    @classmethod
+    def sniff(cls, head: bytes) -> bool:
+        """Whether `head` begins with header fields, one of which only mail programs write."""
+        names: set[bytes] = set()
+        for line in head.removeprefix(b"\xef\xbb\xbf").splitlines()[:-1]:
+            if not line:
+                break
+            if line[:1] in b" \t" and names:
+                continue
+            field = _FIELD.match(line)
+            if field is None:
+                return False
+            names.add(field[1].lower())
+        return len(names) > 1 and not names.isdisjoint(_MACHINE_FIELDS)
+
+    def sections(self, path: Path, source: str) -> Iterator[Section]:
+        """The mail, then the mails inside it."""
+        size = path.stat().st_size
+        if size > self.max_bytes:
+            raise DocumentError(
+                f"{source}: has {size / 1e6:,.0f} MB, over the limit of {self.max_bytes / 1e6:,.0f} MB for a mail; "
+                "raise max_bytes of the mail loader"
+            )
+        data = path.read_bytes()
+        if data.startswith(_OLE):
+            raise DocumentError(f"{source}: is an Outlook message (.msg), which is not read; save it as .eml")
+        message = email.message_from_bytes(data.lstrip(), policy=email.policy.default)
+        if not any(message.get_all(name) for name in (*_SHOWN, "Content-Type", "Received", "Message-ID")):
+            raise DocumentError(f"{source}: is no mail: it has none of a mail's header fields")
+        yield from _sections(message, 0)
+
+
+def _sections(message: Message, depth: int) -> Iterator[Section]:
+    fields = {name: value for name in _SHOWN if (value := _field(message, name))}
+    parts: list[Block | Picture] = []
+    if subject := fields.get("Subject"):
+        parts.append(Block("heading", subject, level=2))
+    if lines := [f"{name}: {value}" for name, value in fields.items() if name != "Subject"]:
+        parts.append(Block("paragraph", "\n".join(lines)))
+    content = _Content(message)
+    parts += content.blocks
+    if content.attachments:
+        parts.append(Block("paragraph", "Attachments: " + ", ".join(content.attachments)))
+    metadata: dict[str, Any] = {"title": subject} if subject else {}
+    yield Section(parts, metadata | ({"attachments": content.attachments} if content.attachments else {}))
+    for inner in content.messages if depth < _DEEPEST else ():
+        yield from _sections(inner, depth + 1)
+
+
+class _Content:
+    """What a mail's parts are: text to show, names of attachments, mails inside."""
+
+    def __init__(self, message: Message) -> None:
+        self.blocks: list[Block | Picture] = []
+        self.attachments: list[str] = []
+        self.messages: list[Message] = []
+        self._inline: dict[str, tuple[str, bytes]] = {}
+        self._shown: set[str] = set()
+        if reason := _sealed(message):
+            self.blocks.append(Block("paragraph", reason))
+            return
+        leaves = list(_leaves(message, self.messages))
+        for part in leaves:
+            if part.get_content_maintype() == "image" and (identity := _field(part, "Content-ID").strip("<> ")):
+                self._inline[identity] = (_name(part), _bytes(part))
+        bodies = [part for part in leaves if _is_body(part)]
+        for part in _preferred(message, bodies):
+            self._show(part)
+        named = [part for part in leaves if part not in bodies and not self._is_shown(part)]
+        self.attachments = [_name(part) for part in named]
+
+    def _show(self, part: Message) -> None:
+        data, charset = _bytes(part), part.get_content_charset()
+        try:
+            if part.get_content_type() == "text/html":
+                self.blocks += html_blocks(html_text(data, charset), self._picture)[1]
+                return
+            text = _plain(data, charset)
+        except ValueError as error:
+            text = f"[This part of the mail cannot be read: it {one_line(error)}]"
+        self.blocks += [Block("paragraph", piece) for piece in re.split(r"\n\s*\n", text.replace("\r\n", "\n"))]
+
+    def _picture(self, address: str) -> tuple[str, bytes] | None:
+        if not address.lower().startswith("cid:"):
+            return data_picture(address)
+        self._shown.add(address[4:])
+        return self._inline.get(address[4:])
+
+    def _is_shown(self, part: Message) -> bool:
+        return _field(part, "Content-ID").strip("<> ") in self._shown
+
+
+def _leaves(message: Message, messages: list[Message]) -> Iterator[Message]:
+    """The parts that hold something, in order; whole mails among them go to `messages`."""
+    stack = [message]
+    while stack:
+        part = stack.pop()
+        if part.get_content_type() == "message/rfc822" and part.is_multipart():
+            messages += [inner for inner in part.get_payload() if isinstance(inner, Message)]
+        elif part.is_multipart():
+            stack += [inner for inner in part.get_payload() if isinstance(inner, Message)][::-1]
+        else:
+            yield part
+
+
+def _is_body(part: Message) -> bool:
+    if part.get_content_type() not in ("text/plain", "text/html"):
+        return False
+    return part.get_content_disposition() != "attachment" and not part.get_filename()
+
+
+def _preferred(message: Message, bodies: list[Message]) -> list[Message]:
+    """Of alternatives the plain one, unless it is empty or HTML alone shows pictures of the mail."""
+    if not any(part.get_content_type() == "multipart/alternative" for part in message.walk()):
+        return bodies
+    pages = [part for part in bodies if part.get_content_type() == "text/html"]
+    plain = [part for part in bodies if part not in pages and _bytes(part).strip()]
+    shows_pictures = any(b"cid:" in _bytes(part) for part in pages)
+    return pages if pages and (shows_pictures or not plain) else plain or bodies
+
+
+def _sealed(message: Message) -> str:
+    """Why the mail's text cannot be read, where it is encrypted."""
+    kind = message.get_content_type()
+    if kind == "multipart/encrypted":
+        return "[The text of this mail is encrypted (PGP); it can be read with the receiver's key only.]"
+    if kind in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
+        if str(message.get_param("smime-type") or "").lower() == "signed-data":
+            return "[The text of this mail is packed in a signature (S/MIME); it is not read.]"
+        return "[The text of this mail is encrypted (S/MIME); it can be read with the receiver's key only.]"
+    return ""
+
+
+def _field(message: Message, name: str) -> str:
+    """A header field's decoded text on one line; what is broken in it is replaced, never raised."""
+    try:
+        value = message[name]
+        text = "" if value is None else str(value)
+    except (MessageError, ValueError, LookupError, IndexError, AttributeError, TypeError):
+        # The standard library's header parser gives up on some; the bytes as they stand are better than nothing.
+        text = next((str(raw) for key, raw in message.raw_items() if key.lower() == name.lower()), "")
+    return one_line(text.encode("utf-8", "replace").decode(), 1000)
+
+
+def _name(part: Message) -> str:
+    try:
+        name = part.get_filename()
+    except (MessageError, ValueError, LookupError, AttributeError, TypeError):
+        name = None
+    return one_line(name or f"unnamed ({part.get_content_type()})", 200)
+
+
+def _bytes(part: Message) -> bytes:
+    try:
+        data = part.get_payload(decode=True)
+    except (MessageError, ValueError, LookupError):
+        data = None
+    return data if isinstance(data, bytes) else b""
+
+
+def _plain(data: bytes, charset: str | None) -> str:
+    """Plain text in the encoding it claims, or the one it is in."""
+    try:
+        return data.decode(charset) if charset and charset.lower() != "us-ascii" else decoded(data)[0]
+    except (LookupError, UnicodeDecodeError):
+        return decoded(data)[0]

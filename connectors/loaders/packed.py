@@ -1,0 +1,88 @@
+"""Opens the zip files that Office documents and e-books are, with limits on what they may unpack to."""
+
+import posixpath
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from connectors.errors import DocumentError
+
+_MOST_BYTES = 1_000_000_000
+# XML is parsed whole, at several times its size in memory.
+_MOST_XML_BYTES = 200_000_000
+_MOST_MEMBERS = 50_000
+# Sheets of one repeated value pack 100 to 1; a bomb packs 1000 to 1. Small files may do as they like.
+_MOST_RATIO = 250
+_SMALL = 20_000_000
+
+
+@contextmanager
+def opened(path: Path, source: str, what: str) -> Iterator[zipfile.ZipFile]:
+    """The package, checked. `what` names the format in errors, as "Word document".
+
+    zipfile reads no more of a member than its header declares, so that checking the declared sizes is enough.
+
+    Raises:
+        DocumentError: it is no zip file, is encrypted, or would unpack to too much.
+    """
+    try:
+        package = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise DocumentError(f"{source}: is no readable {what} (broken or cut off): {error}") from error
+    with package:
+        _check(package.infolist(), source)
+        yield package
+
+
+def _check(members: list[zipfile.ZipInfo], source: str) -> None:
+    unpacked = sum(member.file_size for member in members)
+    packed = sum(member.compress_size for member in members)
+    xml = sum(member.file_size for member in members if member.filename.lower().endswith((".xml", ".rels", ".xhtml")))
+    if len(members) > _MOST_MEMBERS:
+        raise DocumentError(f"{source}: holds {len(members):,} files, over the limit of {_MOST_MEMBERS:,}")
+    if unpacked > _MOST_BYTES or (unpacked > _SMALL and unpacked > _MOST_RATIO * max(1, packed)):
+        raise DocumentError(
+            f"{source}: would unpack from {packed / 1e6:,.1f} MB to {unpacked / 1e6:,.0f} MB, as only a zip bomb does; "
+            "it is not opened"
+        )
+    if xml > _MOST_XML_BYTES:
+        raise DocumentError(
+            f"{source}: holds {xml / 1e6:,.0f} MB of XML, over the limit of {_MOST_XML_BYTES / 1e6:,.0f} MB"
+        )
+    if any(member.flag_bits & 1 for member in members):
+        raise DocumentError(f"{source}: is encrypted; save it without a password")
+
+
+def member(package: zipfile.ZipFile, base: str, address: str) -> str | None:
+    """The name of the member that `address` means in the member `base`, if there is one: nothing outside is reached."""
+    plain = unquote(address.partition("#")[0])
+    if not plain or ":" in plain:
+        return None
+    name = posixpath.normpath(posixpath.join(posixpath.dirname(base), plain)).lstrip("/")
+    return name if name in package.NameToInfo else None
+
+
+def xml_root(data: bytes) -> Any:
+    """The root of an XML document, entities unresolved and nothing fetched.
+
+    Raises:
+        ValueError: it is no XML.
+    """
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True, huge_tree=False)
+    try:
+        root = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError as error:
+        raise ValueError(str(error)) from error
+    if root is None:
+        raise ValueError("it is no XML")
+    return root
+
+
+def local(tag: object) -> str:
+    """An XML tag without its namespace; "" for comments and the like."""
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
