@@ -1,7 +1,7 @@
 """MultimodalIndex: a directory of pages, searchable by text, by image, or by both as one vector."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,8 @@ from connectors.stores.protocol import SearchMode, StoredPoint
 from embedder.errors import InputError
 from embedder.prefixes import IMAGE_MARKER, literal
 from embedder.protocol import Embedder, Sample
+from vipylo_rag.backup import backup
+from vipylo_rag.collect import Collected, collect
 from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.ingest import (
     RESERVED_FIELDS,
@@ -30,8 +32,13 @@ from vipylo_rag.ingest import (
     source_name,
 )
 from vipylo_rag.ledger import SourceRow
-from vipylo_rag.opening import Access, Parts, open_parts
+from vipylo_rag.manifest import Manifest
+from vipylo_rag.opening import Access, Parts, embedder_record, open_parts, remove_retired
+from vipylo_rag.reindex import BATCH_PAGES, ReindexReport, rebuild
+from vipylo_rag.reindex import Progress as ReindexProgress
 from vipylo_rag.search import Hit
+from vipylo_rag.transfer import ExportReport, export_index
+from vipylo_rag.turnstile import Turnstile, passes
 
 _UNFILTERED = frozenset({"text", "asset", "tenant"})
 
@@ -56,6 +63,7 @@ class MultimodalIndex:
         self.ledger = parts.ledger
         self._embedder = parts.embedder
         self._access = access
+        self.turnstile = Turnstile()
 
     @classmethod
     def open(
@@ -152,6 +160,7 @@ class MultimodalIndex:
         with self._writing():
             return run.run(chosen, prune=prune)
 
+    @passes
     def search(
         self,
         text: str | None = None,
@@ -220,6 +229,88 @@ class MultimodalIndex:
             remove_orphans(self.assets, self.ledger)
         return deleted
 
+    def reindex(
+        self,
+        embedder: Embedder | str | None = None,
+        *,
+        options: StoreOptions | None = None,
+        batch_pages: int = BATCH_PAGES,
+        skip_failed: bool = False,
+        progress: ReindexProgress | None = None,
+    ) -> ReindexReport:
+        """Change the index to another embedder, or its store to other options; searches go on with the old until then.
+
+        Vectors are made from the stored pictures and texts. Killed at any moment, the index is as it was, and the next
+        call with the same arguments goes on.
+
+        Args:
+            embedder: the new one, or its name; None keeps the embedder and copies its vectors.
+            options: how the new store keeps its vectors; None: as now.
+            batch_pages: how many pages are embedded at a time.
+            skip_failed: leave out pages that cannot be embedded (the next ingest tries them again) instead of raising.
+            progress: called with the report so far.
+
+        Raises:
+            IndexDirectoryError: pages cannot be embedded, another reindexing was stopped half-way, or another process
+                is writing.
+        """
+        loaded = self._access.embedder(embedder) if embedder is not None else None
+        record = embedder_record(loaded, embedder) if loaded is not None else self.manifest.embedder
+        with self._writing():
+            rebuilt = rebuild(
+                self._parts(), loaded, record, options, self._access,
+                batch_pages=batch_pages, skip_failed=skip_failed, progress=progress,
+            )  # fmt: skip
+            with self.turnstile.alone():
+                rebuilt.manifest.switch(self.directory)
+                replaced, self.store = self.store, rebuilt.store
+                self.manifest, self._embedder = rebuilt.manifest, loaded or self._embedder
+            replaced.close()
+            self.manifest = remove_retired(self.directory, self.manifest, self._access)
+        return rebuilt.report
+
+    def collect(self, *, dry_run: bool = False, abandon: bool = False) -> Collected:
+        """Remove what the index holds for nothing: pictures without a page, half-written files, replaced stores.
+
+        Where ledger, store and pictures disagree, the files concerned are marked, so that the next ingest heals them.
+
+        Args:
+            dry_run: only say what would be done.
+            abandon: also give up a reindexing that was stopped half-way (else it is kept, to be gone on with).
+
+        Raises:
+            IndexDirectoryError: another process is writing.
+        """
+        with self._writing():
+            found = collect(self._parts(), self._access, dry_run=dry_run, abandon=abandon)
+            self.manifest = Manifest.read(self.directory)
+        return found
+
+    def backup(self, folder: str | Path) -> None:
+        """Copy the index to a folder that does not exist yet, as an index of its own (with the embedded engine).
+
+        Raises:
+            IndexDirectoryError: the folder exists, or another process is writing.
+        """
+        with self._writing():
+            backup(self._parts(), Path(folder))
+
+    def export(self, file: str | Path, progress: Callable[[int, int], None] | None = None) -> ExportReport:
+        """Write the whole index to one file, which `vipylo_rag.transfer.import_index` reads into any engine.
+
+        Args:
+            file: must not exist yet.
+            progress: called with how many parts (pages and pictures) are written, and how many there are.
+
+        Raises:
+            IndexDirectoryError: the file exists, or another process is writing.
+        """
+        with self._writing():
+            return export_index(self._parts(), Path(file), progress)
+
+    def _parts(self) -> Parts:
+        return Parts(self.directory, self.manifest, self._embedder, self.store, self.ledger)
+
     def find_source(self, source: str | Path) -> str:
         """The name under which the index knows a document, from that name, its path, or its unique file name.
 
@@ -240,6 +331,7 @@ class MultimodalIndex:
         """All documents with their states."""
         return list(self.ledger.sources())
 
+    @passes
     def pages(self, where: Mapping[str, Any] | Filter | None = None) -> list[StoredPoint]:
         """All stored pages that pass a filter, in id order."""
         return list(self.store.scroll(parse_filter(where, self.fields)))

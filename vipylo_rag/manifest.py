@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,8 @@ from vipylo_rag.errors import IndexDirectoryError
 
 SCHEMA_VERSION = 2
 FILE_NAME = "manifest.json"
+# The manifest to come, while the index is being reindexed: it names the new store. Renaming it is the switch.
+NEXT_NAME = "manifest.next.json"
 FIRST_STORE = "store"
 
 
@@ -59,42 +62,63 @@ class StoreRecord(BaseModel):
         return f"{self.url}/{self.collection}" if self.url else "Qdrant Edge, in the index directory"
 
 
+class RetiredStore(BaseModel):
+    """A store that reindexing has replaced, and its vectors' length. It is to be removed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    store: StoreRecord
+    dim: int
+
+
 class Manifest(BaseModel):
-    """The whole manifest."""
+    """The whole manifest. `retired` stores may still lie there, for nothing."""
 
     model_config = ConfigDict(frozen=True)
 
     schema_version: int = SCHEMA_VERSION
     embedder: EmbedderRecord
     store: StoreRecord
+    retired: tuple[RetiredStore, ...] = ()
 
     @classmethod
-    def read(cls, directory: Path) -> "Manifest":
-        """The manifest of an index directory.
+    def read(cls, directory: Path, name: str = FILE_NAME) -> "Manifest":
+        """The manifest of an index directory, or (by `name`) the one to come.
 
         Raises:
             IndexDirectoryError: there is none, it is damaged, or another version wrote it.
         """
-        path = directory / FILE_NAME
+        path = directory / name
         try:
             content = json.loads(path.read_bytes())
             _check_version(content["schema_version"], directory)
             return cls.model_validate(content)
         except FileNotFoundError as error:
-            raise IndexDirectoryError(f"{directory} is not an index: it has no {FILE_NAME}") from error
+            raise IndexDirectoryError(f"{directory} is not an index: it has no {name}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise IndexDirectoryError(
                 f"{path} is damaged: restore it from a backup, or ingest into a new directory"
             ) from error
 
-    def write(self, directory: Path) -> None:
+    @classmethod
+    def coming(cls, directory: Path) -> "Manifest | None":
+        """The manifest of a reindexing that has begun and not ended, or None."""
+        return cls.read(directory, NEXT_NAME) if (directory / NEXT_NAME).exists() else None
+
+    def write(self, directory: Path, name: str = FILE_NAME) -> None:
         """Write it, all or nothing."""
-        draft = directory / f".{FILE_NAME}.part"
+        draft = directory / f".{name}.part"
         with draft.open("w", encoding="utf-8") as file:
             file.write(json.dumps(self.model_dump(), indent=2, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(directory / FILE_NAME)
+        draft.replace(directory / name)
+        sync_folder(directory)
+
+    def switch(self, directory: Path) -> None:
+        """Make the manifest to come the manifest, in one step."""
+        (directory / NEXT_NAME).replace(directory / FILE_NAME)
+        sync_folder(directory)
 
     def check_embedder(self, embedder: Embedder, directory: Path) -> None:
         """Refuse an embedder that did not make these vectors: its queries would find nonsense, politely.
@@ -115,6 +139,21 @@ class Manifest(BaseModel):
             f"{embedder.name!r} ({embedder.fingerprint[:12]}): {way_out}, or change the index to the new "
             f"embedder with `vipylo reindex --index {directory} --embedder {embedder.name}`"
         )
+
+
+def in_one_piece(options: StoreOptions) -> StoreOptions:
+    """The options without those that only a server has."""
+    return replace(options, shards=None, replicas=1)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the folder's names to disk: a rename that a power cut undoes is no switch."""
+    if os.name == "posix":  # Windows cannot open a folder, and needs not
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _check_version(version: int, directory: Path) -> None:

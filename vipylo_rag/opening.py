@@ -1,8 +1,10 @@
 """How an index comes into being, and how one that is there is opened: location, manifest, embedder, store, ledger."""
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from connectors.stores.open import open_store
 from connectors.stores.options import StoreOptions
@@ -14,7 +16,14 @@ from vipylo_rag.ledger import Ledger
 from vipylo_rag.location import Location, check_can_create, locate
 from vipylo_rag.manifest import FILE_NAME, EmbedderRecord, Manifest, StoreRecord
 
+logger = logging.getLogger(__name__)
+
 REPAIR = "restore it from a backup, or ingest the documents into a new directory"
+
+
+@runtime_checkable
+class _Droppable(Protocol):
+    def drop(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,22 @@ class Access:
     def store(self, folder: Path, record: StoreRecord, dim: int) -> VectorStore:
         """The store of a manifest in `folder`; made if it is not there."""
         place: str | Path = record.url or folder / record.folder
-        return open_store(place, dim, collection=record.served_collection, api_key=self.api_key)
+        return open_store(place, dim, collection=record.served_collection, api_key=self.api_key, options=record.options)
+
+    def remove_store(self, folder: Path, record: StoreRecord, dim: int) -> None:
+        """Delete a store with all its vectors; one that is not there is no error."""
+        if record.url is None:
+            if (folder / record.folder).exists():
+                shutil.rmtree(folder / record.folder)
+            return
+        store = self.store(folder, record, dim)
+        try:
+            if isinstance(store, _Droppable):
+                store.drop()
+            else:
+                logger.warning("%s: its engine cannot delete a collection; delete it yourself", record.label)
+        finally:
+            store.close()
 
 
 @dataclass(frozen=True)
@@ -130,6 +154,17 @@ def _with_parts(folder: Path, manifest: Manifest, embedder: Embedder | None, acc
     except BaseException:
         store.close()
         raise
+
+
+def remove_retired(folder: Path, manifest: Manifest, access: Access) -> Manifest:
+    """Delete the stores that reindexing has replaced; the manifest without them. Call it as the only writer."""
+    if not manifest.retired:
+        return manifest
+    for retired in manifest.retired:
+        access.remove_store(folder, retired.store, retired.dim)
+    remaining = manifest.model_copy(update={"retired": ()})
+    remaining.write(folder)
+    return remaining
 
 
 def embedder_record(loaded: Embedder, asked: Embedder | str | None) -> EmbedderRecord:
