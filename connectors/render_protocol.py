@@ -1,6 +1,7 @@
 """What a PDF engine must offer, and what the engines share: page sizes, where words stand, errors in one wording."""
 
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -8,14 +9,15 @@ from typing import Protocol
 from PIL import Image
 
 from connectors.errors import DocumentError
-from connectors.loaders.picture import MAX_PAGE_PIXELS, MAX_RATIO, fitted_size
 from connectors.loaders.base import clean_text
+from connectors.loaders.picture import MAX_PAGE_PIXELS, MAX_RATIO, fitted_size
 from connectors.page import WordBox
 
 DPI = 150
 POINTS_PER_INCH = 72
 BROKEN = "is no readable PDF (broken, cut off, or another format); open and save it again with a PDF program"
 # A word as an engine gives it: its letters, and left, top, right, bottom in fractions of the page as shown.
+_NO_MEMORY = re.compile(r"\b(malloc|calloc|realloc)\b.* failed")  # MuPDF's words
 RawWord = tuple[str, float, float, float, float]
 
 
@@ -112,7 +114,7 @@ def word_boxes(words: Iterable[RawWord], width: float, height: float) -> tuple[W
 def page_error(what: str, page_index: int, error: Exception) -> DocumentError:
     """An engine's failure at one page, in one line: "page 3 cannot be rendered: ..."."""
     text = " ".join(str(error).split())[:200] or type(error).__name__
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
         text = "needs more memory than a reader may take"
     return DocumentError(f"page {page_index + 1} cannot be {what}: {text}")
 

@@ -1,8 +1,7 @@
-"""Word boxes as files: one small JSON beside the page pictures, named by what it says, kept out of the store's payload."""
+"""Word boxes as files: a JSON beside the page pictures, named by what it says, kept out of the store's payload."""
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from connectors.page import WordBox
 
 WORDS_SUFFIX = ".words.json"
 # A page crammed with text has some 5,000 words, 300 KB. What is over the limit is no page anyone reads.
-MAX_WORDS_BYTES = 16_000_000
+_MOST = 16_000_000
 # Five digits are a hundredth of a pixel on an A4 page at 150 dpi, and half the size of a float written out.
 _DIGITS = 5
 
@@ -21,15 +20,16 @@ _DIGITS = 5
 def save_words(words: Sequence[WordBox], folder: Path) -> Path:
     """Write `words` into `folder` under the hash of what is written, unless it is there; return where it is.
 
-    The file is a JSON list of [text, x0, y0, x1, y1], the numbers rounded to 5 digits.
+    The file is a JSON list of [text, x0, y0, x1, y1], the numbers rounded to 5 digits. What is no box on the page is
+    left out, and so are the last words of a page that has more than fit into 16 MB.
 
     Raises:
-        DocumentError: they take more than 16 MB, or the folder cannot be written.
+        DocumentError: the folder cannot be written.
     """
-    rows = [[w.text, *(round(place, _DIGITS) for place in (w.x0, w.y0, w.x1, w.y1))] for w in words]
-    content = json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
-    if len(content) > MAX_WORDS_BYTES:
-        raise DocumentError(f"its {len(words):,} words take more than {MAX_WORDS_BYTES / 1e6:.0f} MB")
+    places = ((word.text, word.x0, word.y0, word.x1, word.y1) for word in words)
+    rows = [[text, *(round(share, _DIGITS) for share in box)] for text, *box in places if text and _is_box(box)]
+    while len(content := json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")) > _MOST:
+        rows = rows[: len(rows) // 2]
     name = hashlib.sha256(content).hexdigest()
     target = folder / name[:2] / f"{name}{WORDS_SUFFIX}"
     write_once(target, folder, lambda file: file.write(content))
@@ -44,11 +44,11 @@ def load_words(path: Path) -> tuple[WordBox, ...]:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_WORDS_BYTES + 1)
+            content = file.read(_MOST + 1)
     except OSError as error:
         raise DocumentError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(content) > MAX_WORDS_BYTES:
-        raise DocumentError(f"{path}: has more than {MAX_WORDS_BYTES / 1e6:.0f} MB; ingest its document again")
+    if len(content) > _MOST:
+        raise DocumentError(f"{path}: has more than {_MOST / 1e6:.0f} MB; ingest its document again")
     try:
         rows = json.loads(content)
         if not isinstance(rows, list):
@@ -60,12 +60,11 @@ def load_words(path: Path) -> tuple[WordBox, ...]:
 
 def _word(row: Any) -> WordBox:
     match row:
-        case [str(text), *places] if text and len(places) == 4 and all(map(_is_share, places)):
-            x0, y0, x1, y1 = map(float, places)
-            if x0 <= x1 and y0 <= y1:
-                return WordBox(text, x0, y0, x1, y1)
+        case [str(text), *box] if text and _is_box(box):
+            return WordBox(text, *map(float, box))
     raise ValueError(f"{str(row)[:80]!r} is no word box")
 
 
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1
+def _is_box(box: list[Any]) -> bool:
+    numbers = all(isinstance(share, int | float) and not isinstance(share, bool) for share in box)
+    return len(box) == 4 and numbers and 0 <= box[0] <= box[2] <= 1 and 0 <= box[1] <= box[3] <= 1  # also no to nan

@@ -5,6 +5,7 @@ and so that a user's script needs no `if __name__ == "__main__"` (multiprocessin
 and nothing is pickled. `connectors.loaders.pool` is the parent's side and says what the events mean.
 """
 
+import importlib.util
 import json
 import os
 import sys
@@ -14,7 +15,9 @@ from typing import Any, TextIO
 
 from connectors.errors import DocumentError
 from connectors.loaders.base import PageFailure, described, save_image
+from connectors.loaders.reader_process import OUT_OF_MEMORY
 from connectors.loaders.registry import LoaderRegistry
+from connectors.loaders.words import save_words
 from connectors.page import Page
 from embedder.errors import ViPyloError
 
@@ -24,7 +27,8 @@ Event = dict[str, Any]
 def events(registry: LoaderRegistry, request: dict[str, Any]) -> Iterator[Event]:
     """What reading one document gives: "page" and "failure" events, then one "end" or one "error".
 
-    Before the first request the child says "ready" once: its imports are not a page's time.
+    Raises:
+        MemoryError: the memory allowed is used up. The child ends then, and the parent goes on behind this page.
     """
     path, source = Path(request["path"]), request["source"]
     try:
@@ -35,9 +39,13 @@ def events(registry: LoaderRegistry, request: dict[str, Any]) -> Iterator[Event]
                 yield _page_event(page, Path(request["assets"]))
         yield {"event": "end"}
     except DocumentError as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise error.__cause__ from error
         yield {"event": "error", "reason": str(error).removeprefix(f"{source}: ").removeprefix(f"{path}: ")}
     except ViPyloError as error:
         yield {"event": "error", "reason": str(error)}
+    except MemoryError:
+        raise
     except Exception as error:  # a third party's loader may raise anything, and the run goes on
         yield {"event": "error", "reason": f"unexpected {described(error)}"}
 
@@ -54,21 +62,62 @@ def _page_event(page: Page, assets: Path) -> Event:
     }
     if page.image is not None:
         # Medical pictures lose nothing; a page photographed or drawn loses nothing that anyone could read.
-        path = save_image(page.image, assets, "png" if page.kind == "dicom" else "jpeg")
+        path = save_image(page.image, assets, "png" if page.kind == "dicom" else "jpeg", page.image_sha256)
         event["asset"] = path.relative_to(assets).as_posix()
         event["size"] = page.image.size
+    if page.words:
+        event["words"] = save_words(page.words, assets).relative_to(assets).as_posix()
     return event
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Answer requests until the parent closes the pipe. The first line configures the loaders."""
-    registry = LoaderRegistry(json.loads(requests.readline() or "{}"))
+    """Answer requests until the parent closes the pipe. The first line has the loaders' options and the memory allowed.
+
+    Before the first request the child says "ready" once: its imports are not a page's time.
+    """
+    settings = json.loads(requests.readline() or "{}")
+    _limit_memory(settings.get("memory_bytes"))
+    registry = LoaderRegistry(settings.get("loaders"))
     answers.write(json.dumps({"event": "ready"}) + "\n")
     answers.flush()
     for line in requests:
         for event in events(registry, json.loads(line)):
             answers.write(json.dumps(event) + "\n")
             answers.flush()
+
+
+def _limit_memory(memory_bytes: int | None) -> None:
+    """Limit the address space where the system can, and write no core files of pages that crash.
+
+    Only the soft limit: what a loader starts (LibreOffice) may raise it for itself.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if memory_bytes is not None and sys.platform != "darwin":  # there the limit is refused
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        soft = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _spare_unused_imports() -> None:
+    """Keep PyMuPDF 2.0 from loading its layout models (90 MB, 0.35 s), which no loader of ours uses.
+
+    Only while it is imported: a third party's loader that wants them imports them afterwards.
+    """
+    unused = ("pymupdf.layout", "pymupdf4llm")
+    if importlib.util.find_spec("pymupdf") is None:
+        return
+    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]  # None: "not to be found"
+    try:
+        import pymupdf  # noqa: F401
+    except ImportError:
+        pass  # the renderer says so
+    finally:
+        for name in unused:
+            sys.modules.pop(name, None)
 
 
 def _die_with_parent() -> None:
@@ -83,12 +132,15 @@ def _die_with_parent() -> None:
 def main() -> None:
     """Speak over the original standard output; whatever a library prints goes to standard error instead."""
     _die_with_parent()
+    _spare_unused_imports()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
         serve(sys.stdin, answers)
     except (BrokenPipeError, KeyboardInterrupt):
         os._exit(0)  # the parent went away: there is nobody to tell
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
 
 
 if __name__ == "__main__":
