@@ -8,12 +8,16 @@ import sys
 import typer
 
 from embedder.errors import ViPyloError
+from vipylo_rag.cli.backup import backup
 from vipylo_rag.cli.delete import delete
 from vipylo_rag.cli.doctor import doctor
+from vipylo_rag.cli.gc import gc
 from vipylo_rag.cli.info import info
 from vipylo_rag.cli.ingest import ingest
+from vipylo_rag.cli.reindex import reindex
 from vipylo_rag.cli.search import search
 from vipylo_rag.cli.train import train
+from vipylo_rag.cli.transfer import export, import_
 
 app = typer.Typer(
     name="vipylo",
@@ -24,6 +28,9 @@ app = typer.Typer(
 )
 for command in (ingest, search, info, delete, doctor):
     app.command()(command)
+for command in (reindex, export, backup, gc):
+    app.command()(command)
+app.command("import")(import_)
 app.add_typer(train)
 
 
