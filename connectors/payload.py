@@ -6,6 +6,7 @@ from typing import Any
 
 from llama_index.core.schema import Node
 
+from connectors.errors import StoreError
 from connectors.page import page_node_of
 
 # Payload fields that are ours; a loader's metadata cannot set them.
@@ -56,6 +57,9 @@ def payload_node(payload: Mapping[str, Any], assets: Path | None) -> Node:
     """The page of a payload as a node: the same id, text, picture and metadata as `connectors.page.page_node` gives.
 
     `assets` is the folder that the payload's references are below; None leaves the picture out.
+
+    Raises:
+        StoreError: the payload refers to a file outside `assets`.
     """
     asset = payload.get("asset")
     metadata = {key: value for key, value in payload.items() if key not in ("text", "asset", "words", "tenant")}
@@ -63,7 +67,22 @@ def payload_node(payload: Mapping[str, Any], assets: Path | None) -> Node:
         source=payload["source"],
         number=payload["page"],
         text=payload["text"],
-        image_path=assets / asset if asset and assets is not None else None,
+        image_path=asset_path(assets, asset) if asset else None,
         metadata=metadata,
         tenant=payload.get("tenant", ""),
     )
+
+
+def asset_path(assets: Path | None, reference: str) -> Path | None:
+    """Where a payload's reference lies below `assets`; None without such a folder.
+
+    Raises:
+        StoreError: it lies elsewhere. Payloads come from stores that others may write to: no reference of theirs opens
+            a file outside.
+    """
+    if assets is None:
+        return None
+    path = assets / reference
+    if not path.resolve().is_relative_to(assets.resolve()):
+        raise StoreError(f"a payload refers to {reference!r}, which is outside the asset folder {assets}")
+    return path

@@ -1,30 +1,36 @@
 """ViPyloEmbedding: our embedders as a LlamaIndex embedding model that sees a node's text and image together."""
 
 import asyncio
-import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from llama_index.core.base.embeddings.base import Embedding
-from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.bridge.pydantic import Field, PrivateAttr, model_validator
+from llama_index.core.callbacks.schema import CBEventType, EventPayload
 from llama_index.core.embeddings import MultiModalEmbedding
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
+from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
 from llama_index.core.schema import BaseNode, ImageType, MetadataMode, QueryBundle
 from PIL import Image
 
-from connectors.loaders.registry import first_image
+from connectors.llama_index.embedding_cache import EmbeddingCache, Role
+from connectors.llama_index.media import open_picture, picture_of
 from embedder.errors import InputError
 from embedder.load import load_embedder
 from embedder.prefixes import IMAGE_MARKER, literal
 from embedder.protocol import Embedder, Sample
+
+_dispatcher = get_dispatcher(__name__)
 
 
 class ViPyloEmbedding(MultiModalEmbedding):
     """Text, images, or both together as vectors of one space, for any LlamaIndex program.
 
     The stock `BaseEmbedding.__call__` embeds a node's text alone: every image node gets the vector of "" (FACTS 1).
-    This one embeds a node's text and image jointly.
+    This one embeds a node's text and image jointly. Stock indexes ask for the text only when a node has no embedding
+    yet: give them `embed_model(nodes)`, or run an `IngestionPipeline` with this as a transformation.
 
     Example:
         >>> from llama_index.core import Settings                      # doctest: +SKIP
@@ -34,6 +40,8 @@ class ViPyloEmbedding(MultiModalEmbedding):
         model_name: "starter", a checkpoint directory, a hub id, or "KIND:NAME" (see `embedder.load.load_embedder`).
         device: "cpu", "cuda", ...; by default a GPU where there is one.
         embed_batch_size: most nodes in one batch.
+        embeddings_cache: a LlamaIndex key-value store. Entries are keyed by the model's fingerprint, by role (query or
+            document) and by content (an image's pixels); see `EmbeddingCache`.
     """
 
     model_name: str = Field(default="starter", description="Checkpoint: starter, a directory, a hub id, or KIND:NAME")
@@ -42,6 +50,19 @@ class ViPyloEmbedding(MultiModalEmbedding):
 
     # Loaded when first used and never pickled: a worker process loads its own from model_name.
     _embedder: Embedder | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _use_our_keys(self) -> Self:
+        if self.embeddings_cache is not None and not isinstance(self.embeddings_cache, EmbeddingCache):
+            self.embeddings_cache = EmbeddingCache(self.embeddings_cache)
+        return self
+
+    @classmethod
+    def over(cls, embedder: Embedder, **fields: Any) -> Self:
+        """This, around an embedder that is loaded already, such as `MultimodalIndex.embedder`."""
+        made = cls(model_name=embedder.name, **fields)
+        made._embedder = embedder
+        return made
 
     @classmethod
     def class_name(cls) -> str:
@@ -68,12 +89,23 @@ class ViPyloEmbedding(MultiModalEmbedding):
         """Set every node's embedding, from its text and image together.
 
         Raises:
-            InputError: a node has neither text nor image, or image bytes that cannot be read; names the node.
-            DocumentError: a node's image file cannot be read; names the file.
+            InputError: a node has neither text nor image, or an image that is not here; names the node.
+            DocumentError: a node's image cannot be read; names the file.
         """
         for start in range(0, len(nodes), self.embed_batch_size):
             batch = nodes[start : start + self.embed_batch_size]
-            vectors = self._embed([_sample(node) for node in batch], [f"node {node.node_id}" for node in batch])
+            names = [f"node {node.node_id}" for node in batch]
+            texts = [node.get_content(metadata_mode=MetadataMode.EMBED) for node in batch]
+            pictures = [picture_of(node) for node in batch]
+            samples = [_document(text, picture) for text, picture in zip(texts, pictures, strict=True)]
+            model = self.to_payload()
+            _dispatcher.event(EmbeddingStartEvent(model_dict=model))
+            with self.callback_manager.event(CBEventType.EMBEDDING, payload={EventPayload.SERIALIZED: model}) as event:
+                if self.rate_limiter is not None:
+                    self.rate_limiter.acquire()
+                vectors = self._embed(samples, names, "document")
+                event.on_end(payload={EventPayload.CHUNKS: texts, EventPayload.EMBEDDINGS: vectors})
+            _dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors))
             for node, vector in zip(batch, vectors, strict=True):
                 node.embedding = vector
         return nodes
@@ -83,28 +115,46 @@ class ViPyloEmbedding(MultiModalEmbedding):
         return await asyncio.to_thread(self.__call__, nodes, **kwargs)
 
     def query_bundle(self, text: str = "", image: Image.Image | str | Path | None = None) -> QueryBundle:
-        """A query of text, image or both with its embedding set: stock retrievers use that embedding as it is."""
-        images = () if image is None else (image if isinstance(image, Image.Image) else _open(image),)
-        return QueryBundle(query_str=text, embedding=self._embed([Sample(_asked(text, images), images)], ["query"])[0])
+        """A query of text, image or both with its embedding set: stock retrievers use that embedding as it is.
 
-    def _embed(self, samples: Sequence[Sample], names: Sequence[str]) -> list[Embedding]:
-        rows = self.embedder.encode_rows(samples, batch_size=self.embed_batch_size)
-        for row, error in sorted(rows.errors.items()):
-            raise InputError(f"{names[row]}: {error}") from error
-        return cast(list[Embedding], rows.vectors.tolist())
+        Raises:
+            InputError: neither text nor image. DocumentError: the image cannot be read.
+        """
+        images = () if image is None else (open_picture(image),)
+        vector = self._embed([Sample(_asked(text, images), images)], ["query"], "query")[0]
+        return QueryBundle(query_str=text, embedding=vector)
+
+    def _embed(self, samples: Sequence[Sample], names: Sequence[str], role: Role) -> list[Embedding]:
+        def embed(rows: list[int]) -> list[Embedding]:
+            found = self.embedder.encode_rows([samples[row] for row in rows], batch_size=self.embed_batch_size)
+            for row, error in sorted(found.errors.items()):
+                raise InputError(f"{names[rows[row]]}: {error}") from error
+            return cast(list[Embedding], found.vectors.tolist())
+
+        if isinstance(self.embeddings_cache, EmbeddingCache):
+            return self.embeddings_cache.vectors(samples, self.embedder.fingerprint, role, embed)
+        return embed(list(range(len(samples))))
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return self._embed([Sample(literal(text)) for text in texts], [f"text {row}" for row in range(len(texts))])
+        return self._embed([_document(text) for text in texts], _numbered("text", texts), "document")
 
     def _get_text_embedding(self, text: str) -> Embedding:
         return self._get_text_embeddings([text])[0]
 
     def _get_query_embedding(self, query: str) -> Embedding:
-        return self._embed([Sample(_asked(query, ()))], ["query"])[0]
+        return self._embed([Sample(_asked(query, ()))], ["query"], "query")[0]
 
     def _get_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
-        samples = [Sample("", (_open(image),)) for image in img_file_paths]
-        return self._embed(samples, [f"image {row}" for row in range(len(samples))])
+        _dispatcher.event(EmbeddingStartEvent(model_dict=self.to_payload()))
+        names = _numbered("image", img_file_paths)
+        pictures = [open_picture(image, name) for image, name in zip(img_file_paths, names, strict=True)]
+        vectors = self._embed([_document("", picture) for picture in pictures], names, "document")
+        chunks = [
+            name if isinstance(image, io.BytesIO) else str(image)
+            for image, name in zip(img_file_paths, names, strict=True)
+        ]
+        _dispatcher.event(EmbeddingEndEvent(chunks=chunks, embeddings=vectors))
+        return vectors
 
     def _get_image_embedding(self, img_file_path: ImageType) -> Embedding:
         return self._get_image_embeddings([img_file_path])[0]
@@ -125,26 +175,15 @@ class ViPyloEmbedding(MultiModalEmbedding):
         return await asyncio.to_thread(self._get_image_embeddings, img_file_paths)
 
 
+def _numbered(what: str, entries: Sequence[Any]) -> list[str]:
+    return [f"{what} {row}" for row in range(len(entries))]
+
+
 def _asked(text: str, images: tuple[Image.Image, ...]) -> str:
     """A query's text: with more markers than images, "<image>" is a word that is asked for."""
     return text if text.count(IMAGE_MARKER) <= len(images) else literal(text)
 
 
-def _sample(node: BaseNode) -> Sample:
-    """A node's text (as LlamaIndex would embed it) and its image, from the new fields or `ImageNode`'s old ones."""
-    resource = getattr(node, "image_resource", None)
-    path = getattr(resource, "path", None) or getattr(node, "image_path", None)
-    data = getattr(resource, "data", None) or getattr(node, "image", None)
-    image = _open(path) if path else _open(io.BytesIO(base64.b64decode(data))) if data else None
-    text = literal(node.get_content(metadata_mode=MetadataMode.EMBED))
-    return Sample(text, () if image is None else (image,))
-
-
-def _open(image: Any) -> Image.Image:
-    """An image from a path (read by the loaders, as at ingest) or from bytes."""
-    if not isinstance(image, io.BytesIO):
-        return first_image(str(image))
-    try:
-        return Image.open(image)
-    except (OSError, Image.DecompressionBombError) as error:
-        raise InputError(f"image bytes cannot be read: {error}") from error
+def _document(text: str, picture: Image.Image | None = None) -> Sample:
+    """A document's sample: what its text says about markers and prefixes is data."""
+    return Sample(literal(text), () if picture is None else (picture,))
