@@ -2,13 +2,18 @@
 
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from filelock import FileLock, Timeout
+
 from connectors.stores.open import open_store
 from connectors.stores.options import StoreOptions
 from connectors.stores.protocol import VectorStore
+from embedder.errors import ViPyloError
 from embedder.load import given, load_embedder
 from embedder.protocol import Embedder
 from vipylo_rag.errors import IndexDirectoryError
@@ -117,11 +122,23 @@ def _open(place: Location, embedder: Embedder | str | None, access: Access, opti
     loaded = access.embedder(embedder) if embedder is not None else None
     if loaded is not None:
         manifest.check_embedder(loaded, folder)
-    opened = _with_parts(folder, manifest, loaded, access)
+    opened = _with_parts(folder, _tidied(folder, manifest, access), loaded, access)
     if opened.ledger.counts()["pages done"] and not opened.store.count():
         opened.close()
         raise IndexDirectoryError(f"{folder} is damaged: {manifest.store.label} has lost all pages; {REPAIR}")
     return opened
+
+
+def _tidied(folder: Path, manifest: Manifest, access: Access) -> Manifest:
+    """Without the store that a reindexing replaced and was killed before it could delete."""
+    if not manifest.retired:
+        return manifest
+    try:
+        with writing(folder):
+            return remove_retired(folder, manifest, access)
+    except (ViPyloError, OSError) as error:  # the index is whole without that
+        logger.info("replaced vectors are not removed yet: %s", error)
+        return manifest
 
 
 def _create(place: Location, embedder: Embedder | str | None, access: Access, options: StoreOptions) -> Parts:
@@ -154,6 +171,20 @@ def _with_parts(folder: Path, manifest: Manifest, embedder: Embedder | None, acc
     except BaseException:
         store.close()
         raise
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """One writer of an index at a time, also where the vectors are on a server that many processes share.
+
+    Raises:
+        IndexDirectoryError: another process is writing.
+    """
+    try:
+        with FileLock(folder / "writer.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise IndexDirectoryError(f"{folder} is being written by another process: wait for it") from error
 
 
 def remove_retired(folder: Path, manifest: Manifest, access: Access) -> Manifest:
