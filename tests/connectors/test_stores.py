@@ -1,120 +1,21 @@
-"""One conformance suite for every store engine: what the protocol promises, and that the engines agree.
+"""What the protocol promises, method by method, for every store engine.
 
-Runs on Qdrant Edge, on qdrant-client's in-memory mode, and on a real server where VIPYLO_QDRANT_URL is set.
+Runs on Qdrant Edge, on qdrant-client's in-memory mode, over HTTP (`qdrant_rest.py`), and on a real server where
+VIPYLO_QDRANT_URL is set.
 """
 
-import contextlib
-import os
-import shutil
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from connectors.errors import StoreError
 from connectors.stores.edge import EdgeStore
-from connectors.stores.filters import And, AnyOf, Exists, Filter, Not, Or, Range, matches, parse_filter
+from connectors.stores.filters import AnyOf, Exists, matches, parse_filter
 from connectors.stores.protocol import Point, VectorStore
 from connectors.stores.server import ServerStore
-
-DIM = 16
-URL = os.environ.get("VIPYLO_QDRANT_URL")
-ENGINES = ["edge", "memory", *(["server"] if URL else [])]
-WORDS = [
-    "hóa",
-    "đơn",
-    "giá",
-    "trị",
-    "gia",
-    "tăng",
-    "hợp",
-    "đồng",
-    "invoice",
-    "contract",
-    "total",
-    "发票",
-    "合同",
-    "战国无双",
-]
-
-
-def make_store(engine: str, path: Path, dim: int = DIM) -> VectorStore:
-    if engine == "edge":
-        return EdgeStore.open(path / "store", dim)
-    if engine == "memory":
-        from qdrant_client import QdrantClient
-
-        return ServerStore.over(QdrantClient(":memory:"), dim)
-    assert URL
-    return ServerStore.open(URL, dim, collection=f"vipylo_test_{uuid.uuid4().hex}")
-
-
-def drop(store: VectorStore) -> None:
-    if isinstance(store, ServerStore):
-        with contextlib.suppress(StoreError):  # closed by the test
-            store.drop()
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def empty_edge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Making an Edge store takes a dozen disk syncs, copying one takes none."""
-    path = tmp_path_factory.mktemp("empty") / "store"
-    EdgeStore.open(path, DIM).close()
-    return path
-
-
-@pytest.fixture(params=ENGINES)
-def store(request: pytest.FixtureRequest, tmp_path: Path, empty_edge: Path) -> Iterator[VectorStore]:
-    if request.param == "edge":
-        shutil.copytree(empty_edge, tmp_path / "store")
-    opened = make_store(request.param, tmp_path)
-    yield opened
-    drop(opened)
-
-
-@pytest.fixture(scope="module", params=ENGINES)
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
-    """One store for many hypothesis examples, each of which cleans up."""
-    opened = make_store(request.param, tmp_path_factory.mktemp("shared"))
-    yield opened
-    drop(opened)
-
-
-def uid(number: int) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, str(number)))
-
-
-def unit(seed: int) -> np.ndarray:
-    vector = np.random.default_rng(seed).normal(size=DIM).astype(np.float32)
-    return vector / np.linalg.norm(vector)
-
-
-def point(number: int, text: str = "", **payload: Any) -> Point:
-    return Point(uid(number), unit(number), text, payload)
-
-
-def sample(count: int, seed: int = 0) -> list[Point]:
-    """Points whose texts share words and whose payloads share values."""
-    random = np.random.default_rng(seed)
-    return [
-        point(
-            number,
-            f"{' '.join(random.choice(WORDS, size=random.integers(3, 12)))} số {number}",
-            source=f"{number % 5}.pdf",
-            kind=("pdf", "image")[number % 2],
-            page=number,
-        )
-        for number in range(count)
-    ]
-
-
-# --- the protocol, method by method ---
+from tests.connectors.store_engines import DIM, point, sample, uid, unit
 
 
 def test_is_a_vector_store(store: VectorStore) -> None:
@@ -350,105 +251,3 @@ def test_closed_store_says_so(store: VectorStore) -> None:
     store.close()
     with pytest.raises(StoreError, match=r"closed; open it again"):
         store.count()
-
-
-# --- filters: every engine agrees with the reference ---
-
-names = st.sampled_from(["source", "kind", "page", "tenant", "note", "mã số"])
-strings = st.sampled_from(["", "a", "A", "b.pdf", "hóa đơn", "1", "true", "战国"])
-integers = st.sampled_from([-1, 0, 1, 2, 3, 2**40])
-scalars = strings | integers | st.booleans()
-numbers = integers | st.sampled_from([-0.5, 0.5, 1.0, 2.5])
-values = scalars | numbers | st.none() | st.lists(scalars, max_size=3) | st.just({"deep": 1})
-# Wrong types in indexed fields too: what a payload index leaves out must not change a result.
-whole = scalars | st.none() | st.lists(scalars, max_size=3) | st.just({"deep": 1})
-payloads = st.fixed_dictionaries(
-    {}, optional={"source": values, "kind": values, "tenant": values, "page": whole, "note": values, "mã số": values}
-)
-ranges = st.builds(
-    lambda field, bounds: Range(field, **bounds),
-    names,
-    st.dictionaries(st.sampled_from(["gte", "gt", "lte", "lt"]), numbers, min_size=1, max_size=2),
-)
-leaves = st.builds(AnyOf, names, st.lists(scalars, max_size=3).map(tuple)) | ranges | st.builds(Exists, names)
-trees = st.recursive(
-    leaves,
-    lambda inner: (
-        st.builds(And, st.lists(inner, max_size=3).map(tuple))
-        | st.builds(Or, st.lists(inner, max_size=3).map(tuple))
-        | st.builds(Not, inner)
-    ),
-    max_leaves=5,
-)
-# Few examples with many payloads and filters each: a round of upsert and delete costs more than a hundred filters.
-wide = settings(
-    max_examples=15,
-    deadline=None,
-    phases=[Phase.reuse, Phase.generate],  # shrinking takes minutes where syncs are slow
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-
-@wide
-@given(
-    held=st.lists(payloads, min_size=10, max_size=20),
-    wheres=st.lists(trees, min_size=10, max_size=25),
-)
-def test_engine_filters_equal_the_reference(
-    shared: VectorStore, held: list[dict[str, Any]], wheres: list[Filter]
-) -> None:
-    shared.upsert(point(number, **payload) for number, payload in enumerate(held))
-    try:
-        for where in wheres:
-            expected = {uid(number) for number, payload in enumerate(held) if matches(where, payload)}
-            assert {stored.id for stored in shared.scroll(where)} == expected, where
-            assert shared.count(where) == len(expected), where
-            assert {hit.id for hit in shared.search(unit(0), top_k=20, where=where)} == expected, where
-    finally:
-        shared.delete([uid(number) for number in range(len(held))])
-
-
-# --- the engines agree with each other ---
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[VectorStore]]:
-    stores = [make_store(engine, tmp_path_factory.mktemp(engine)) for engine in ENGINES]
-    for opened in stores:
-        opened.upsert(sample(400, seed=3))
-    yield stores
-    for opened in stores:
-        drop(opened)
-
-
-@pytest.mark.parametrize("mode", ["dense", "lexical"])
-@pytest.mark.parametrize("where", [None, {"kind": "pdf"}, {"not": {"source": ["1.pdf", "2.pdf"]}}])
-def test_engines_rank_alike(pair: list[VectorStore], mode: Any, where: dict[str, Any] | None) -> None:
-    for seed in range(15):
-        text = " ".join(np.random.default_rng(seed).choice(WORDS, size=3))
-        results = [s.search(unit(5000 + seed), text, top_k=400, where=parse_filter(where), mode=mode) for s in pair]
-        for other in results[1:]:
-            scores = {hit.id: hit.score for hit in other}
-            assert set(scores) == {hit.id for hit in results[0]}
-            assert [scores[hit.id] for hit in results[0]] == pytest.approx([h.score for h in results[0]], abs=1e-4)
-
-
-def test_engines_fuse_alike(tmp_path: Path) -> None:
-    """Texts of different lengths, as equal lexical scores may be ranked either way. Ids are compared above the last
-    score, since two pages with swapped ranks fuse to the same one."""
-    stores = [make_store(engine, tmp_path) for engine in ENGINES]
-    for opened in stores:
-        opened.upsert(point(n, "chung " + " ".join(f"w{n}x{i}" for i in range(n))) for n in range(130))
-    for seed in range(15):
-        results = [s.search(unit(6000 + seed), f"chung w{seed * 7}x0", top_k=10) for s in stores]
-        for other in results[1:]:
-            assert [hit.score for hit in other] == pytest.approx([hit.score for hit in results[0]], abs=1e-6)
-            last = results[0][-1].score + 1e-6
-            assert {h.id for h in other if h.score > last} == {h.id for h in results[0] if h.score > last}
-    for opened in stores:
-        drop(opened)
-
-
-def test_engines_count_alike(pair: list[VectorStore]) -> None:
-    for field in ("source", "kind", "page"):
-        assert len({tuple(s.facet(field, limit=20).items()) for s in pair}) == 1, field
