@@ -273,7 +273,7 @@ def _load(block: Block) -> int:
     if block.kind == "table":
         return sum(map(_row_load, block.rows))
     lines = block.text.count("\n") + 1
-    return max(weight(block.text), 25 * lines) + {"heading": 60, "paragraph": 30}.get(block.kind, 10)
+    return max(weight(block.text), 50 * lines) + {"heading": 60, "paragraph": 25}.get(block.kind, 10)
 
 
 def _row_load(row: tuple[str, ...]) -> int:

@@ -21,15 +21,15 @@ _FIELD = re.compile(rb"^([A-Za-z][A-Za-z0-9-]*):[ \t]")
 _MACHINE_FIELDS = frozenset(
     (b"received", b"message-id", b"mime-version", b"return-path", b"delivered-to", b"dkim-signature", b"x-mailer")
 )
-_DEEPEST = 5
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 class MailLoader(BlockLoader):
     """Mails as typeset pages: the header fields that people read, the text, the names of attachments.
 
-    The plain part is preferred, an HTML part is stripped to its text; pictures shown inside the text become pages.
-    Mails inside the mail follow it. Outlook's .msg files are refused with the way out.
+    The plain part is preferred, an HTML part is stripped to its text. Attached files, pasted pictures and forwarded
+    mails are named only: `connectors.loaders.archive` gives them as documents. Outlook's .msg files are refused with
+    the way out.
 
     Args:
         max_bytes: larger files are refused.
@@ -68,7 +68,7 @@ class MailLoader(BlockLoader):
         return len(names) > 1 and not names.isdisjoint(_MACHINE_FIELDS)
 
     def sections(self, path: Path, source: str) -> Iterator[Section]:
-        """The mail, then the mails inside it."""
+        """The mail, as one section."""
         size = path.stat().st_size
         if size > self.max_bytes:
             raise DocumentError(
@@ -81,80 +81,50 @@ class MailLoader(BlockLoader):
         message = email.message_from_bytes(data.lstrip(), policy=email.policy.default)
         if not any(message.get_all(name) for name in (*_SHOWN, "Content-Type", "Received", "Message-ID")):
             raise DocumentError(f"{source}: is no mail: it has none of a mail's header fields")
-        yield from _sections(message, 0)
+        yield _section(message)
 
 
-def _sections(message: Message, depth: int) -> Iterator[Section]:
+def _section(message: Message) -> Section:
     fields = {name: value for name in _SHOWN if (value := _field(message, name))}
     parts: list[Block | Picture] = []
     if subject := fields.get("Subject"):
         parts.append(Block("heading", subject, level=2))
     if lines := [f"{name}: {value}" for name, value in fields.items() if name != "Subject"]:
         parts.append(Block("paragraph", "\n".join(lines)))
-    content = _Content(message)
-    parts += content.blocks
-    if content.attachments:
-        parts.append(Block("paragraph", "Attachments: " + ", ".join(content.attachments)))
+    if reason := _sealed(message):
+        return Section([*parts, Block("paragraph", reason)], {"title": subject} if subject else {})
+    leaves = list(_leaves(message))
+    bodies = [part for part in leaves if _is_body(part)]
+    for part in _preferred(message, bodies):
+        parts += _content(part)
+    attachments = [_name(part) for part in leaves if part not in bodies]
+    if attachments:
+        parts.append(Block("paragraph", "Attachments: " + ", ".join(attachments)))
     metadata: dict[str, Any] = {"title": subject} if subject else {}
-    yield Section(parts, metadata | ({"attachments": content.attachments} if content.attachments else {}))
-    for inner in content.messages if depth < _DEEPEST else ():
-        yield from _sections(inner, depth + 1)
+    return Section(parts, metadata | ({"attachments": attachments} if attachments else {}))
 
 
-class _Content:
-    """What a mail's parts are: text to show, names of attachments, mails inside."""
-
-    def __init__(self, message: Message) -> None:
-        self.blocks: list[Block | Picture] = []
-        self.attachments: list[str] = []
-        self.messages: list[Message] = []
-        self._inline: dict[str, tuple[str, bytes]] = {}
-        self._shown: set[str] = set()
-        if reason := _sealed(message):
-            self.blocks.append(Block("paragraph", reason))
-            return
-        leaves = list(_leaves(message, self.messages))
-        for part in leaves:
-            if part.get_content_maintype() == "image" and (identity := _field(part, "Content-ID").strip("<> ")):
-                self._inline[identity] = (_name(part), _bytes(part))
-        bodies = [part for part in leaves if _is_body(part)]
-        for part in _preferred(message, bodies):
-            self._show(part)
-        named = [part for part in leaves if part not in bodies and not self._is_shown(part)]
-        self.attachments = [_name(part) for part in named]
-
-    def _show(self, part: Message) -> None:
-        data, charset = _bytes(part), part.get_content_charset()
-        try:
-            if part.get_content_type() == "text/html":
-                self.blocks += html_blocks(html_text(data, charset), self._picture)[1]
-                return
-            text = _plain(data, charset)
-        except ValueError as error:
-            text = f"[This part of the mail cannot be read: it {one_line(error)}]"
-        self.blocks += [Block("paragraph", piece) for piece in re.split(r"\n\s*\n", text.replace("\r\n", "\n"))]
-
-    def _picture(self, address: str) -> tuple[str, bytes] | None:
-        if not address.lower().startswith("cid:"):
-            return data_picture(address)
-        self._shown.add(address[4:])
-        return self._inline.get(address[4:])
-
-    def _is_shown(self, part: Message) -> bool:
-        return _field(part, "Content-ID").strip("<> ") in self._shown
+def _content(part: Message) -> list[Block | Picture]:
+    data, charset = _bytes(part), part.get_content_charset()
+    try:
+        if part.get_content_type() == "text/html":
+            return html_blocks(html_text(data, charset), data_picture)[1]
+        text = _plain(data, charset)
+    except ValueError as error:
+        text = f"[This part of the mail cannot be read: it {one_line(error)}]"
+    return [Block("paragraph", piece) for piece in re.split(r"\n\s*\n", text.replace("\r\n", "\n"))]
 
 
-def _leaves(message: Message, messages: list[Message]) -> Iterator[Message]:
-    """The parts that hold something, in order; whole mails among them go to `messages`."""
-    stack = [message]
+def _leaves(message: Message) -> list[Message]:
+    """The parts that hold something, in order; a mail inside the mail is one of them."""
+    leaves, stack = [], [message]
     while stack:
         part = stack.pop()
-        if part.get_content_type() == "message/rfc822" and part.is_multipart():
-            messages += [inner for inner in part.get_payload() if isinstance(inner, Message)]
-        elif part.is_multipart():
+        if part.is_multipart() and part.get_content_type() != "message/rfc822":
             stack += [inner for inner in part.get_payload() if isinstance(inner, Message)][::-1]
         else:
-            yield part
+            leaves.append(part)
+    return leaves
 
 
 def _is_body(part: Message) -> bool:
@@ -164,13 +134,11 @@ def _is_body(part: Message) -> bool:
 
 
 def _preferred(message: Message, bodies: list[Message]) -> list[Message]:
-    """Of alternatives the plain one, unless it is empty or HTML alone shows pictures of the mail."""
+    """Of alternatives the plain one, unless it is empty."""
     if not any(part.get_content_type() == "multipart/alternative" for part in message.walk()):
         return bodies
     pages = [part for part in bodies if part.get_content_type() == "text/html"]
-    plain = [part for part in bodies if part not in pages and _bytes(part).strip()]
-    shows_pictures = any(b"cid:" in _bytes(part) for part in pages)
-    return pages if pages and (shows_pictures or not plain) else plain or bodies
+    return [part for part in bodies if part not in pages and _bytes(part).strip()] or pages
 
 
 def _sealed(message: Message) -> str:
