@@ -32,6 +32,8 @@ _LAUNCH = """
 import os, resource, signal, sys
 memory, size, *command = sys.argv[1:]
 for kind, most in ((resource.RLIMIT_AS, int(memory)), (resource.RLIMIT_FSIZE, int(size)), (resource.RLIMIT_CORE, 0)):
+    hard = resource.getrlimit(kind)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     try:
         resource.setrlimit(kind, (most, most))
     except (ValueError, OSError):
@@ -99,7 +101,7 @@ def work_folder() -> Iterator[Path]:
 def converted(
     path: Path, suffix: str, source: str, target: str, *, seconds: float, soffice: Path, without: tuple[str, ...] = ()
 ) -> Iterator[Path]:
-    """`path`, of the format `suffix`, as a file of the format `target` ("pdf", "xlsx") that is gone when the block ends.
+    """`path`, of the format `suffix`, as a file of the format `target` ("pdf", "xlsx"), gone when the block ends.
 
     Several processes may convert at once. LibreOffice sees a copy under a plain name, and nothing beside it. `without`
     names fonts that it is to do without.

@@ -54,8 +54,13 @@ class ReaderProcess:
             process.stdin.flush()
         except OSError:
             pass  # it ended; the read below says so
+        patience = silence
         while True:
-            answer = self._answer(process, silence)
+            answer = self._answer(process, patience)
+            patience = silence
+            if answer["event"] == "busy":  # the next answer may take as long as it says
+                patience = max(silence, answer["seconds"])
+                continue
             self._pages += answer["event"] == "page"
             yield answer
             if answer["event"] in _LAST:

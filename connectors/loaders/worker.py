@@ -27,12 +27,17 @@ Event = dict[str, Any]
 def events(registry: LoaderRegistry, request: dict[str, Any]) -> Iterator[Event]:
     """What reading one document gives: "page" and "failure" events, then one "end" or one "error".
 
+    A loader with `silent_seconds` (one that converts a document before it has a page) makes "busy" the first event.
+
     Raises:
         MemoryError: the memory allowed is used up. The child ends then, and the parent goes on behind this page.
     """
     path, source = Path(request["path"]), request["source"]
     try:
-        for page in registry.loader_for(path).pages(path, source=source, first=request["first"]):
+        loader = registry.loader_for(path)
+        if (seconds := getattr(loader, "silent_seconds", 0.0)) > 0:
+            yield {"event": "busy", "seconds": seconds}
+        for page in loader.pages(path, source=source, first=request["first"]):
             if isinstance(page, PageFailure):
                 yield {"event": "failure", "number": page.number, "reason": page.reason}
             else:
