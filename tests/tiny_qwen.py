@@ -60,14 +60,14 @@ def tiny_image_processor(max_pixels: int = 112 * 112) -> Qwen2VLImageProcessorPi
     return Qwen2VLImageProcessorPil(size={"shortest_edge": 28 * 28, "longest_edge": max_pixels})
 
 
-def write_tiny_checkpoint(directory: Path, seed: int = 0) -> Path:
+def write_tiny_checkpoint(directory: Path, seed: int = 0, dim: int = 1024) -> Path:
     """A float32 checkpoint in our own layout."""
     tokenizer = tiny_tokenizer()
     config = tiny_config(tokenizer)
     save_checkpoint(
         directory,
         tiny_model(config, seed),
-        fresh_projection(32, 1024, seed),
+        fresh_projection(32, dim, seed),
         tokenizer,
         tiny_image_processor(),
         max_tokens=512,

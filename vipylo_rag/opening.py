@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -122,23 +122,14 @@ def _open(place: Location, embedder: Embedder | str | None, access: Access, opti
     loaded = access.embedder(embedder) if embedder is not None else None
     if loaded is not None:
         manifest.check_embedder(loaded, folder)
-    opened = _with_parts(folder, _tidied(folder, manifest, access), loaded, access)
+    if manifest.retired:
+        with suppress(IndexDirectoryError), writing(folder):  # who writes tidies as well
+            manifest = tidied(folder, manifest, access)
+    opened = _with_parts(folder, manifest, loaded, access)
     if opened.ledger.counts()["pages done"] and not opened.store.count():
         opened.close()
         raise IndexDirectoryError(f"{folder} is damaged: {manifest.store.label} has lost all pages; {REPAIR}")
     return opened
-
-
-def _tidied(folder: Path, manifest: Manifest, access: Access) -> Manifest:
-    """Without the store that a reindexing replaced and was killed before it could delete."""
-    if not manifest.retired:
-        return manifest
-    try:
-        with writing(folder):
-            return remove_retired(folder, manifest, access)
-    except (ViPyloError, OSError) as error:  # the index is whole without that
-        logger.info("replaced vectors are not removed yet: %s", error)
-        return manifest
 
 
 def _create(place: Location, embedder: Embedder | str | None, access: Access, options: StoreOptions) -> Parts:
@@ -196,6 +187,15 @@ def remove_retired(folder: Path, manifest: Manifest, access: Access) -> Manifest
     remaining = manifest.model_copy(update={"retired": ()})
     remaining.write(folder)
     return remaining
+
+
+def tidied(folder: Path, manifest: Manifest, access: Access) -> Manifest:
+    """`remove_retired`, where what cannot be removed now may stay: the index is whole without that."""
+    try:
+        return remove_retired(folder, manifest, access)
+    except (ViPyloError, OSError) as error:
+        logger.warning("replaced vectors are not removed yet, `vipylo gc` does that later: %s", error)
+        return manifest
 
 
 def embedder_record(loaded: Embedder, asked: Embedder | str | None) -> EmbedderRecord:

@@ -75,10 +75,10 @@ Progress = Callable[[ReindexReport], None]
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """The new store, complete, open and not yet in use, with the manifest to come."""
+    """The new store, complete, open and not yet in use, with the manifest to come. No store: nothing was to change."""
 
     manifest: Manifest
-    store: VectorStore
+    store: VectorStore | None
     report: ReindexReport
 
 
@@ -97,6 +97,12 @@ def rebuild(
     writer. `embedder` is None, or the one that `record` is of."""
     folder = parts.directory
     manifest = remove_retired(folder, parts.manifest, access)
+    if (record.fingerprint, options or manifest.store.options) == (
+        manifest.embedder.fingerprint,
+        manifest.store.options,
+    ):  # also the second half of a run that was killed after its switch
+        pages = parts.store.count()
+        return Rebuilt(manifest, None, ReindexReport(pages=pages, kept=pages))
     coming = _begin(folder, manifest, record, options, access)
     maker = embedder if record.fingerprint != manifest.embedder.fingerprint else None
     store = access.store(folder, coming.store, record.dim)
