@@ -3,10 +3,9 @@
 Only elements on a short list are read from the file at all; names, dates and numbers of patients never enter memory.
 """
 
-import re
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,12 +13,13 @@ import numpy as np
 
 from connectors.errors import DocumentError
 from connectors.loaders.base import ImageFormat, Loader, PageFailure, described
+from connectors.loaders.dicom_tags import TAGS, asked_tags, file_metadata, slice_metadata, snake_case
 from connectors.loaders.picture import MAX_PAGE_PIXELS
 from connectors.page import Page
 
-# All that is read. Free text (descriptions, comments, code meanings) may hold names, so there is none of it here.
+# All that is read, beside what the user asks for: to show the picture, and what may be told of it.
 _READ_TAGS = (
-    "SOPClassUID", "Modality", "BodyPartExamined", "ViewPosition", "BurnedInAnnotation",
+    *TAGS,
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
     "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction",
@@ -29,19 +29,12 @@ _READ_TAGS = (
     "BluePaletteColorLookupTableData", "SegmentedRedPaletteColorLookupTableData",
     "SegmentedGreenPaletteColorLookupTableData", "SegmentedBluePaletteColorLookupTableData",
 )  # fmt: skip
-# A coded word of DICOM (VR CS). What does not look like one is not passed on.
-_CODE = re.compile(r"[A-Z0-9_][A-Z0-9_ ]{0,15}")
-_METADATA = {
-    "modality": "Modality",
-    "body_part": "BodyPartExamined",
-    "view_position": "ViewPosition",
-    "burned_in_annotation": "BurnedInAnnotation",
-}
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+_DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _SIZ_MARKER = b"\xff\x4f\xff\x51"
 _CHUNK = 1 << 20
-_DECODER_HINT = "; installing python-gdcm (or pylibjpeg-libjpeg, which is GPL) may help"
+_DECODER_HINT = "; save it uncompressed with another tool (pylibjpeg-libjpeg may read it, but is GPL)"
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -52,6 +45,7 @@ class DICOMLoader(Loader):
     Args:
         ct_window: for CT images without a window: "soft tissue", "lung", "bone", "brain", or (centre, width) in HU.
         max_frames: more frames than this are sampled evenly; the metadata then hold `frames_read` beside `frames`.
+        tags: keywords of further elements for metadata and text, as ("StudyDescription",). They may name the patient.
         max_pixels: larger pictures are shrunk to this many pixels.
         max_image_pixels: frames of more pixels are refused before anything is decoded.
     """
@@ -64,6 +58,7 @@ class DICOMLoader(Loader):
         *,
         ct_window: str | tuple[float, float] = "soft tissue",
         max_frames: int = 32,
+        tags: Sequence[str] = (),
         max_pixels: int = MAX_PAGE_PIXELS,
         max_image_pixels: int = 100_000_000,
         image_dir: Path | str | None = None,
@@ -74,6 +69,7 @@ class DICOMLoader(Loader):
         super().__init__(image_dir=image_dir, image_format=image_format)
         self.ct_window = ct_preset(ct_window)
         self.max_frames = max_frames
+        self.tags = asked_tags(tuple(tags))
         self.max_pixels = max_pixels
         self.max_image_pixels = max_image_pixels
 
@@ -88,7 +84,9 @@ class DICOMLoader(Loader):
             warnings.simplefilter("ignore")
             header, syntax, total = self._header(path, source)
         chosen = _evenly(total, self.max_frames)
-        shared: dict[str, Any] = {"frames": total} if total > 1 else {}
+        shared = file_metadata(header, self.tags)
+        if total > 1:
+            shared["frames"] = total
         if len(chosen) < total:
             shared["frames_read"] = len(chosen)
         for index in (index for index in chosen if index >= first - 1):
@@ -109,7 +107,7 @@ class DICOMLoader(Loader):
 
         try:
             self._check_deflated(path, source)
-            header = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=list(_READ_TAGS))
+            header = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=[*_READ_TAGS, *self.tags])
             sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
             syntax = str(header.file_meta.get("TransferSyntaxUID") or "")
             rows, columns = _count(header, "Rows", 0), _count(header, "Columns", 0)
@@ -122,8 +120,9 @@ class DICOMLoader(Loader):
             raise DocumentError(f"{source}: is no DICOM file")
         if not rows or not columns:
             what = UID(str(sop_class)).name if sop_class else "of unknown class"
-            hint = "; index the image files it lists" if sop_class == _DICOMDIR else ""
-            raise DocumentError(f"{source}: has no image (DICOM object: {what}){hint}")
+            if sop_class == _DICOMDIR:
+                raise DocumentError(f"{source}: is a DICOMDIR and has no image; index the image files it lists")
+            raise DocumentError(f"{source}: has no image (DICOM object: {what})")
         if rows * columns > self.max_image_pixels:
             raise self._too_large(source, rows, columns)
         if problem := _decoder_problem(syntax):
@@ -141,10 +140,15 @@ class DICOMLoader(Loader):
         except DocumentError:
             raise
         except Exception as error:  # pydicom and its codecs raise whatever the broken file leads them to
+            if "no pixel data" in str(error):
+                raise DocumentError(f"{source}: has no image (its pixels were left out)") from error
             hint = _DECODER_HINT if "all available plugins" in str(error) else ""
             raise DocumentError(f"{source}: the pixels cannot be decoded: {described(error)}{hint}") from error
-        metadata = {**shared, **_coded_words(header), "window": window}
-        text = " ".join(metadata[key] for key in ("modality", "body_part") if key in metadata)
+        metadata = {**shared, **_frame_slice(header, index), "window": window}
+        words = [metadata[key] for key in ("modality", "body_part") if key in metadata]
+        text = "\n".join(
+            [" ".join(words), *(str(metadata[key]) for key in map(snake_case, self.tags) if key in metadata)]
+        )
         return self.make_page(source, index + 1, text, image, metadata)
 
     def _check_codestream(self, path: Path, header: Any, syntax: str, index: int, source: str) -> None:
@@ -153,7 +157,7 @@ class DICOMLoader(Loader):
         from pydicom.encaps import get_frame
         from pydicom.uid import UID
 
-        if not syntax or not UID(syntax).is_compressed or syntax == _DEFLATED:
+        if not syntax or syntax in (_DEFLATED, _DEFLATED_FRAMES) or not UID(syntax).is_compressed:
             return
         with path.open("rb") as file:
             dcmread(file, force=True, stop_before_pixels=True, specific_tags=["Rows"])
@@ -208,6 +212,8 @@ def _pixels(path: Path, header: Any, syntax: str, index: int) -> Array:
     from pydicom import dcmread, uid
     from pydicom.pixels import pixel_array
 
+    if syntax == _DEFLATED_FRAMES:
+        return _inflated_frame(path, header, index)
     if syntax and syntax != _DEFLATED and header.preamble:
         from_file: Array = pixel_array(path, index=index)
         return from_file
@@ -221,13 +227,34 @@ def _pixels(path: Path, header: Any, syntax: str, index: int) -> Array:
     return from_data
 
 
-def _coded_words(header: Any) -> dict[str, str]:
-    words = {}
-    for key, keyword in _METADATA.items():
-        word = str(header.get(keyword) or "").strip()
-        if _CODE.fullmatch(word):
-            words[key] = word
-    return words
+def _inflated_frame(path: Path, header: Any, index: int) -> Array:
+    """A frame of the transfer syntax that deflates each frame by itself, which pydicom does not read."""
+    from pydicom import dcmread, uid
+    from pydicom.encaps import get_frame
+    from pydicom.pixels import pixel_array
+
+    dataset = dcmread(path, force=True, specific_tags=[*_READ_TAGS, "PixelData"])
+    packed = get_frame(dataset.PixelData, index, number_of_frames=_count(header, "NumberOfFrames", 1))
+    bits = header.Rows * header.Columns * header.SamplesPerPixel * header.BitsAllocated
+    frame = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, -(-bits // 8))
+    dataset.NumberOfFrames = 1
+    dataset.PixelData = frame + bytes(len(frame) % 2)
+    dataset["PixelData"].is_undefined_length = False
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    decoded: Array = pixel_array(dataset, index=0)
+    return decoded
+
+
+def _frame_slice(header: Any, index: int) -> dict[str, Any]:
+    """The place of one frame of a volume, which says it for each frame."""
+    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
+    shared = header.get("SharedFunctionalGroupsSequence") or []
+    groups = [*per_frame[index : index + 1], *shared[:1]]
+    positions = [group.PlanePositionSequence[0] for group in groups if group.get("PlanePositionSequence")]
+    orientations = [group.PlaneOrientationSequence[0] for group in groups if group.get("PlaneOrientationSequence")]
+    if not positions or not orientations:
+        return {}
+    return slice_metadata(positions[0].get("ImagePositionPatient"), orientations[0].get("ImageOrientationPatient"))
 
 
 def _decoder_problem(syntax: str) -> str | None:
@@ -235,7 +262,7 @@ def _decoder_problem(syntax: str) -> str | None:
     from pydicom.pixels import get_decoder
     from pydicom.uid import UID
 
-    if not syntax:
+    if not syntax or syntax == _DEFLATED_FRAMES:
         return None
     uid = UID(syntax)
     try:

@@ -18,6 +18,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 CT_PRESETS = {"soft tissue": (40.0, 400.0), "lung": (-600.0, 1500.0), "bone": (400.0, 1800.0), "brain": (40.0, 80.0)}
 
 _PERCENTILES = (0.5, 99.5)
+# Pictures that machines made to be looked at: 8 bits of them are brightness already.
+_MADE_TO_BE_SEEN = {"US", "IVUS", "ES", "XC", "GM", "SM", "OP", "XA", "RF", "SC", "OT", "DOC"}
+# Counts of decays: zero is nothing, and a few hot spots (bladder, injection site) must not darken all else.
+_COUNTS = {"PT", "NM"}
+_COUNTS_PERCENTILE = 99.5
 _BAND_PIXELS = 2_000_000
 # `apply_windowing` spreads its result over the range of the stored bits; for 16 unsigned bits without rescale
 # that range is known, so that dividing by it gives the window's 0..1.
@@ -135,7 +140,20 @@ def _choose_window(
             continue
         if np.ptp(shares) > 0 or np.ptp(sample) == 0:
             return candidate
-    return _percentile_range(sample)
+    return _modality_range(sample, view, header)
+
+
+def _modality_range(sample: Array, view: Dataset, header: Any) -> tuple[float, float]:
+    """(lowest, highest) shown value where the file names no window."""
+    modality, bits = header.get("Modality"), int(header.get("BitsStored") or 16)
+    if modality in _MADE_TO_BE_SEEN and bits <= 8 and "RescaleSlope" not in view and sample.dtype.kind == "u":
+        return 0.0, 2.0**bits - 1
+    low, high = _percentile_range(sample)
+    if modality in _COUNTS and low >= 0:
+        positive = sample[np.isfinite(sample) & (sample > 0)]
+        if positive.size:
+            return 0.0, max(high, float(np.percentile(positive, _COUNTS_PERCENTILE)))
+    return low, high
 
 
 def _first_window(view: Dataset) -> tuple[float, float] | None:

@@ -284,7 +284,7 @@ def test_objects_without_image(name: str, what: str) -> None:
 
 
 def test_a_dicomdir_points_to_its_files() -> None:
-    with pytest.raises(DocumentError, match=r"has no image .*index the image files it lists"):
+    with pytest.raises(DocumentError, match=r"is a DICOMDIR .*index the image files it lists"):
         read(packaged("DICOMDIR"))
 
 
