@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from embedder.model import ColPaLiQwenEmbedder
     from vipylo_rag.errors import IndexDirectoryError
     from vipylo_rag.index import MultimodalIndex
-    from vipylo_rag.ingest import IngestReport
+    from vipylo_rag.report import IngestReport
     from vipylo_rag.search import Hit
 
 __all__ = [
@@ -35,7 +35,7 @@ _HOMES = {
     "FilterError": "connectors.errors",
     "Hit": "vipylo_rag.search",
     "IndexDirectoryError": "vipylo_rag.errors",
-    "IngestReport": "vipylo_rag.ingest",
+    "IngestReport": "vipylo_rag.report",
     "InputError": "embedder.errors",
     "MultimodalIndex": "vipylo_rag.index",
     "StoreError": "connectors.errors",

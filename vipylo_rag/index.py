@@ -1,48 +1,35 @@
 """MultimodalIndex: a directory of pages, searchable by text, by image, or by both as one vector."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
-from PIL import Image
-
 from connectors.loaders.pool import PAGE_SECONDS
-from connectors.loaders.registry import check_loader_options, first_image
-from connectors.stores.filters import Filter, parse_filter
+from connectors.stores.filters import AnyOf, Filter
 from connectors.stores.options import StoreOptions
 from connectors.stores.protocol import SearchMode, StoredPoint
 from embedder.errors import InputError
-from embedder.prefixes import IMAGE_MARKER, literal
-from embedder.protocol import Embedder, Sample
+from embedder.protocol import Embedder
 from vipylo_rag.backup import backup
+from vipylo_rag.bookkeeping import delete_source
 from vipylo_rag.collect import Collected, collect
-from vipylo_rag.errors import IndexDirectoryError
-from vipylo_rag.ingest import (
-    RESERVED_FIELDS,
-    Ingest,
-    IngestReport,
-    Progress,
-    delete_source,
-    find_files,
-    remove_orphans,
-    source_name,
-)
+from vipylo_rag.ingest import IngestOptions
 from vipylo_rag.ledger import SourceRow
 from vipylo_rag.manifest import Manifest
-from vipylo_rag.opening import Access, Parts, embedder_record, open_parts, remove_retired
+from vipylo_rag.opening import Access, Parts, embedder_record, open_parts, tidied, writing
+from vipylo_rag.query import FieldTypes, ImageInput, Query, checked_filter, field_types
 from vipylo_rag.reindex import BATCH_PAGES, ReindexReport, rebuild
 from vipylo_rag.reindex import Progress as ReindexProgress
+from vipylo_rag.report import IngestReport, Progress
+from vipylo_rag.runs import Planned, plan, retry, run, unfinished
 from vipylo_rag.search import Hit
+from vipylo_rag.sources import source_name
+from vipylo_rag.tenants import check_tenant, for_tenant
 from vipylo_rag.transfer import ExportReport, export_index
 from vipylo_rag.turnstile import Turnstile, passes
-
-_UNFILTERED = frozenset({"text", "asset", "tenant"})
-
-ImageInput = Image.Image | str | Path
 
 
 class MultimodalIndex:
@@ -115,16 +102,17 @@ class MultimodalIndex:
         """Folder of page images, named by content."""
         return self.directory / "assets"
 
-    @property
-    def fields(self) -> set[str]:
-        """The payload fields that `where` may name: ours, and those that loaders added."""
-        return (self.ledger.fields() | RESERVED_FIELDS) - _UNFILTERED
+    def fields(self, tenant: str = "") -> FieldTypes:
+        """The payload fields that `where` may name with their JSON types: ours, and those that loaders added."""
+        return field_types(self.ledger.fields(tenant))
 
     def ingest(
         self,
         paths: str | Path | Sequence[str | Path],
         *,
+        tenant: str = "",
         prune: bool = False,
+        reread: bool = False,
         workers: int | None = None,
         page_seconds: float = PAGE_SECONDS,
         loader_options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -132,9 +120,14 @@ class MultimodalIndex:
     ) -> IngestReport:
         """Bring the index up to date with files and folders. Unchanged files cost a hash; bad ones are reported.
 
+        A file that was moved keeps its vectors. One that failed is not read again before its content or the way of
+        reading it changes, see `retry`. A run that is stopped or killed goes on with the next, see `resume`.
+
         Args:
-            paths: files and folders (walked).
+            paths: files and folders (walked); archives are walked too.
+            tenant: whose documents these are; nobody else finds them.
             prune: remove sources below the given folders that are no longer on disk.
+            reread: read unchanged files too; pages that are the same are not embedded again.
             workers: child processes that read and render (default: a quarter of the cores, at least 1).
             page_seconds: longest time that reading one page may take.
             loader_options: constructor arguments by loader name, such as {"pdf": {"password": "..."}}.
@@ -142,23 +135,80 @@ class MultimodalIndex:
 
         Raises:
             DocumentError: a path does not exist, or there is no file at all. Nothing is changed then.
-            InputError, PluginError: `loader_options` do not fit the loaders.
+            InputError, PluginError: `loader_options` do not fit the loaders, or `tenant` cannot be one.
+            StoreError, EmbedderFailedError: the store or the embedder is away or broken.
+            IndexDirectoryError: the disk is full, or another process is writing.
         """
-        chosen = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
-        find_files(chosen)
-        check_loader_options(loader_options)
-        run = Ingest(
-            self.embedder,
-            self.store,
-            self.ledger,
-            self.assets,
-            workers=workers or max(1, (os.cpu_count() or 1) // 4),
+        options = IngestOptions(
+            tenant=check_tenant(tenant),
+            prune=prune,
+            reread=reread,
+            workers=workers,
             page_seconds=page_seconds,
-            loader_options=loader_options,
-            progress=progress,
+            loader_options=loader_options or {},
         )
         with self._writing():
-            return run.run(chosen, prune=prune)
+            return run(self._parts(), self.embedder, _paths(paths), options, progress)
+
+    def resume(
+        self,
+        *,
+        loader_options: Mapping[str, Mapping[str, Any]] | None = None,
+        progress: Progress | None = None,
+    ) -> IngestReport:
+        """Repeat the last run that did not come to its end, with its paths and options.
+
+        Args:
+            loader_options: added to the run's; passwords are not noted and must be given again.
+
+        Raises:
+            InputError: there is no such run. Else as `ingest`.
+        """
+        with self._writing():
+            paths, options = unfinished(self.ledger, loader_options or {})
+            return run(self._parts(), self.embedder, paths, options, progress)
+
+    def retry(
+        self,
+        paths: str | Path | Sequence[str | Path] = (),
+        *,
+        tenant: str = "",
+        workers: int | None = None,
+        page_seconds: float = PAGE_SECONDS,
+        loader_options: Mapping[str, Mapping[str, Any]] | None = None,
+        progress: Progress | None = None,
+    ) -> IngestReport:
+        """Read again what failed, though nothing about it changed: all of it, or what lies at and below `paths`.
+
+        Raises:
+            InputError: nothing at or below one of `paths` has failed. Else as `ingest`.
+        """
+        options = IngestOptions(
+            tenant=check_tenant(tenant),
+            retry=True,
+            workers=workers,
+            page_seconds=page_seconds,
+            loader_options=loader_options or {},
+        )
+        with self._writing():
+            return retry(self._parts(), self.embedder, _paths(paths), options, progress)
+
+    def plan(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        *,
+        tenant: str = "",
+        prune: bool = False,
+        reread: bool = False,
+        loader_options: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> list[Planned]:
+        """What `ingest` would do, file by file; nothing is changed.
+
+        Raises:
+            DocumentError: a path does not exist, or there is no file at all.
+        """
+        options = IngestOptions(check_tenant(tenant), prune, reread, loader_options=loader_options or {})
+        return plan(self.ledger, _paths(paths), options)
 
     @passes
     def search(
@@ -168,6 +218,8 @@ class MultimodalIndex:
         top_k: int = 10,
         where: Mapping[str, Any] | Filter | None = None,
         mode: SearchMode = "hybrid",
+        *,
+        tenant: str = "",
     ) -> list[Hit]:
         """The best pages for a text, an image (or several), or both together as one query vector.
 
@@ -177,56 +229,34 @@ class MultimodalIndex:
             top_k: how many hits at most.
             where: a filter over payload fields, such as {"kind": "pdf", "page": {"lte": 3}}.
             mode: "dense" compares vectors, "lexical" compares words (BM25; needs text), "hybrid" fuses both ranks.
+            tenant: whose documents are searched; nobody else's are found.
 
         Raises:
-            InputError: nothing to search for, an unreadable image, or a bad top_k or mode.
-            FilterError: `where` names an unknown field or operator.
+            InputError: nothing to search for, a bad top_k, mode or tenant. DocumentError: an unreadable image.
+            FilterError: `where` names an unknown field or operator, or compares with a value of the wrong type.
         """
-        if mode not in ("hybrid", "dense", "lexical"):
-            raise InputError(f"mode={mode!r} is none of hybrid, dense, lexical")
-        if top_k < 1:
-            raise InputError(f"top_k={top_k}: ask for at least 1 hit")
-        words = text.strip() if text else ""
-        pictures = _pictures(images)
-        if not words and not pictures:
-            raise InputError("the query is empty: give a text, an image, or both")
-        if mode == "lexical" and not words:
-            raise InputError("lexical mode compares words: give a text, or use dense or hybrid mode")
-        filter_ = parse_filter(where, self.fields)
-        vector = None
-        if mode != "lexical":
-            # More markers than images: then "<image>" is a word that is asked for, not a place for a picture.
-            asked = words if words.count(IMAGE_MARKER) <= len(pictures) else literal(words)
-            rows = self.embedder.encode_rows([Sample(asked, pictures)])
-            if rows.errors:
-                raise InputError(f"the query cannot be embedded: {rows.errors[0]}")
-            vector = rows.vectors[0]
-        found = self.store.search(vector, words or None, top_k=top_k, where=filter_, mode=mode)
-        return [self._hit(point.id, point.score, dict(point.payload)) for point in found]
+        query = Query.of(text, images, top_k, mode)
+        mine = for_tenant(check_tenant(tenant), checked_filter(where, self.fields(tenant)))
+        vector = query.vector(lambda: self.embedder)
+        found = self.store.search(vector, query.words or None, top_k=top_k, where=mine, mode=mode)
+        return [Hit.of(point.id, point.score, dict(point.payload), self.assets) for point in found]
 
-    def _hit(self, id_: str, score: float, payload: dict[str, Any]) -> Hit:
-        asset = payload.pop("asset", None)
-        return Hit(
-            id=id_,
-            score=score,
-            source=payload.pop("source"),
-            page=payload.pop("page"),
-            kind=payload.pop("kind"),
-            text=payload.pop("text"),
-            image_path=self.assets / asset if asset else None,
-            metadata=payload,
-        )
-
-    def delete(self, source: str | Path) -> int:
+    def delete(self, source: str | Path, *, tenant: str = "") -> int:
         """Remove a document by the name it was ingested under, or by its path; returns how many pages went away.
+
+        With an archive or a mail, what came out of it goes too.
 
         Raises:
             InputError: no such source in this index.
         """
-        name = self.find_source(source)
+        name = self.find_source(source, tenant=tenant)
         with self._writing():
-            deleted = delete_source(self.store, self.ledger, name)
-            remove_orphans(self.assets, self.ledger)
+            names = [*(row.source for row in self.ledger.members(name, tenant)), name]
+            pages = [page for each in names for page in self.ledger.pages(each, tenant).values()]
+            deleted = sum(delete_source(self.store, self.ledger, each, tenant) for each in names)
+            for asset in sorted({asset for page in pages for asset in (page.asset, page.words) if asset}):
+                if not self.ledger.refers_to(asset):
+                    (self.assets / asset).unlink(missing_ok=True)
         return deleted
 
     def reindex(
@@ -244,8 +274,8 @@ class MultimodalIndex:
         call with the same arguments goes on.
 
         Args:
-            embedder: the new one, or its name; None keeps the embedder and copies its vectors.
-            options: how the new store keeps its vectors; None: as now.
+            embedder: the new one, or its name; with None or the same one, the vectors are copied to the new store.
+            options: how the new store keeps its vectors; None: as now. If nothing is to change, nothing is done.
             batch_pages: how many pages are embedded at a time.
             skip_failed: leave out pages that cannot be embedded (the next ingest tries them again) instead of raising.
             progress: called with the report so far.
@@ -261,12 +291,13 @@ class MultimodalIndex:
                 self._parts(), loaded, record, options, self._access,
                 batch_pages=batch_pages, skip_failed=skip_failed, progress=progress,
             )  # fmt: skip
-            with self.turnstile.alone():
-                rebuilt.manifest.switch(self.directory)
-                replaced, self.store = self.store, rebuilt.store
-                self.manifest, self._embedder = rebuilt.manifest, loaded or self._embedder
-            replaced.close()
-            self.manifest = remove_retired(self.directory, self.manifest, self._access)
+            if rebuilt.store is not None:
+                with self.turnstile.alone():
+                    rebuilt.manifest.switch(self.directory)
+                    replaced, self.store = self.store, rebuilt.store
+                    self.manifest, self._embedder = rebuilt.manifest, loaded or self._embedder
+                replaced.close()
+            self.manifest = tidied(self.directory, rebuilt.manifest, self._access)
         return rebuilt.report
 
     def collect(self, *, dry_run: bool = False, abandon: bool = False) -> Collected:
@@ -311,51 +342,66 @@ class MultimodalIndex:
     def _parts(self) -> Parts:
         return Parts(self.directory, self.manifest, self._embedder, self.store, self.ledger)
 
-    def find_source(self, source: str | Path) -> str:
+    def find_source(self, source: str | Path, *, tenant: str = "") -> str:
         """The name under which the index knows a document, from that name, its path, or its unique file name.
 
         Raises:
             InputError: no such source in this index, or several of that file name.
         """
         for name in (str(source), source_name(Path(source))):
-            if self.ledger.source(name):
+            if self.ledger.source(name, check_tenant(tenant)):
                 return name
-        alike = [row.source for row in self.ledger.sources() if Path(row.source).name == str(source)]
+        alike = [row.source for row in self.ledger.sources(tenant) if Path(row.source).name == str(source)]
         if len(alike) == 1:
             return alike[0]
         if alike:
             raise InputError(f"{source} is the name of {len(alike)} documents: give one whole, as {alike[0]}")
         raise InputError(f"{source} is not in this index")
 
-    def sources(self) -> list[SourceRow]:
-        """All documents with their states."""
-        return list(self.ledger.sources())
+    def sources(self, *, tenant: str = "") -> list[SourceRow]:
+        """All documents of a tenant with their states."""
+        return list(self.ledger.sources(check_tenant(tenant)))
 
     @passes
-    def pages(self, where: Mapping[str, Any] | Filter | None = None) -> list[StoredPoint]:
-        """All stored pages that pass a filter, in id order."""
-        return list(self.store.scroll(parse_filter(where, self.fields)))
+    def pages(self, where: Mapping[str, Any] | Filter | None = None, *, tenant: str = "") -> list[StoredPoint]:
+        """All stored pages of a tenant that pass a filter, in id order."""
+        return list(self.store.scroll(for_tenant(check_tenant(tenant), checked_filter(where, self.fields(tenant)))))
 
+    @passes
+    def facet(
+        self, field: str, where: Mapping[str, Any] | Filter | None = None, *, tenant: str = "", limit: int = 100
+    ) -> dict[Any, int]:
+        """The most frequent values of a field among a tenant's pages that pass a filter, with their counts.
+
+        Raises:
+            FilterError: there is no such field.
+        """
+        fields = self.fields(check_tenant(tenant))
+        checked_filter({field: {"exists": True}}, fields)
+        return self.store.facet(field, for_tenant(tenant, checked_filter(where, fields)), limit=limit)
+
+    @passes
     def info(self) -> dict[str, Any]:
-        """What this index is and holds: location, embedder, store, counts, kinds, size of the page images in bytes."""
+        """What this index is and holds, of all tenants: embedder, store, counts, kinds, size of the pictures in bytes.
+
+        For who runs the index; `sources`, `pages` and `facet` answer for one tenant.
+        """
+        kinds: Counter[str] = Counter()
+        for tenant in self.ledger.tenants():
+            kinds.update(self.store.facet("kind", AnyOf("tenant", (tenant,))))
         return {
             "directory": str(self.directory),
             "embedder": self.manifest.embedder.model_dump(),
             "store": self.manifest.store.label,
             **self.ledger.counts(),
+            "tenants": len(self.ledger.tenants()),
             "points": self.store.count(),
-            "kinds": self.store.facet("kind"),
+            "kinds": dict(kinds.most_common()),
             "asset_bytes": sum(file.stat().st_size for file in self.assets.rglob("*") if file.is_file()),
         }
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One writer at a time, also where the vectors are on a server that many processes share."""
-        try:
-            with FileLock(self.directory / "writer.lock", timeout=0):
-                yield
-        except Timeout as error:
-            raise IndexDirectoryError(f"{self.directory} is being written by another process: wait for it") from error
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(self.directory)
 
     def close(self) -> None:
         """Release the store and the ledger. Closing twice is allowed."""
@@ -371,13 +417,5 @@ class MultimodalIndex:
         self.close()
 
 
-def _pictures(images: ImageInput | Sequence[ImageInput] | None) -> tuple[Image.Image, ...]:
-    if images is None:
-        return ()
-    several = images if isinstance(images, Sequence) and not isinstance(images, str) else [images]
-    return tuple(_picture(image) for image in several)
-
-
-def _picture(image: ImageInput) -> Image.Image:
-    """A query image. A path goes through the loaders, so that a photo, a scan or a DICOM file is seen as at ingest."""
-    return image if isinstance(image, Image.Image) else first_image(image)
+def _paths(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    return [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]

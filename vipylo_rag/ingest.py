@@ -1,89 +1,92 @@
 """Ingest: discover -> hash -> read in child processes -> embed in batches -> upsert -> ledger.
 
 Killed at any moment, the next run resumes: a page counts only when its vector is stored and the ledger says so, and a
-source only when its last page does. New pages are stored before old ones are deleted.
+source only when its last page does. New pages are stored before old ones are deleted. What is read and when a source
+is closed is `vipylo_rag.bookkeeping`'s; here is the pipeline between the reader processes and the store.
 """
 
-import hashlib
-import json
-import logging
+import os
+import shutil
+import sqlite3
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from connectors.errors import DocumentError, StoreError
+from connectors.errors import DocumentError
+from connectors.loaders.archive import MemberFailure, contains, members
 from connectors.loaders.pool import PAGE_SECONDS, Document, DocumentEnd, PageLost, PageRead, ReaderPool
-from connectors.loaders.registry import discover
-from connectors.page import page_id
-from connectors.stores.filters import And, AnyOf, Not
-from connectors.stores.protocol import Point, Vector, VectorStore
-from embedder.prefixes import literal
-from embedder.protocol import Embedder, Sample
-from vipylo_rag.ledger import Ledger, PageRow
-from vipylo_rag.manifest import is_index
+from connectors.stores.protocol import VectorStore
+from embedder.protocol import Embedder
+from vipylo_rag.bookkeeping import Bookkeeping
+from vipylo_rag.embedding import Embedded, EmbeddingLine
+from vipylo_rag.errors import IndexDirectoryError
+from vipylo_rag.ledger import Container, Ledger
+from vipylo_rag.report import IngestReport, Progress
+from vipylo_rag.rules import Decision
+from vipylo_rag.sources import file_facts, how_read, member_name, source_name, without_secrets
 
-logger = logging.getLogger(__name__)
-
-# Payload fields that are ours; a loader's metadata cannot set them.
-RESERVED_FIELDS = frozenset(
-    {"source", "name", "page", "kind", "text", "content_sha256", "asset", "width", "height", "tenant"}
-)
 BATCH_PAGES = 16
+# Decoded pages of a batch: 16 MP are 48 MB. Three batches are in work at a time.
+BATCH_PIXELS = 16_000_000
 # Below this a full scan is as quick as the graph, and building one takes seconds in which nothing else runs.
 OPTIMIZE_FROM = 10_000
+WORK_FOLDER = "work"
+# With less room than this, a file that could not be read was perhaps not at fault.
+_LEAST_FREE_BYTES = 16_000_000
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A source (page None) or one page of it that is not in the index, and why."""
+class IngestOptions:
+    """How a run works.
 
-    source: str
-    page: int | None
-    reason: str
+    Attributes:
+        tenant: whose documents these are.
+        prune: remove sources below the given folders that are no longer on disk, and members that archives lost.
+        reread: read unchanged files too; only pages that changed are embedded.
+        retry: read again what failed before, though nothing about it changed.
+        workers: child processes that read and render (None: a quarter of the cores, at least 1).
+        page_seconds: longest time that reading one page may take.
+        loader_options: constructor arguments by loader name, such as {"pdf": {"password": "..."}}.
+    """
+
+    tenant: str = ""
+    prune: bool = False
+    reread: bool = False
+    retry: bool = False
+    workers: int | None = None
+    page_seconds: float = PAGE_SECONDS
+    loader_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def how(self) -> str:
+        """Digest of the way of reading."""
+        return how_read(self.loader_options, self.page_seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        """What a run may note of itself: all but passwords."""
+        values = {name: getattr(self, name) for name in ("prune", "reread", "retry", "workers", "page_seconds")}
+        return values | {"loader_options": without_secrets(self.loader_options)}
 
 
 @dataclass
-class IngestReport:
-    """What a run did. Sources: indexed + unchanged + failed = found. `failures` also lists single pages."""
+class _Walk:
+    """A file whose members are being read: those still in work, all seen, and why the walk ended early."""
 
-    found: int = 0
-    indexed: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    removed: int = 0
-    pages_embedded: int = 0
-    pages_unchanged: int = 0
-    pages_deleted: int = 0
-    seconds: float = 0.0
-    failures: list[Failure] = field(default_factory=list)
-
-
-Progress = Callable[[IngestReport], None]
-
-
-@dataclass
-class _Open:
-    """A source that is being read."""
-
-    sha256: str
-    known: dict[int, PageRow]
-    stored: set[int] = field(default_factory=set)
-    lost: set[int] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
+    ended: bool = False
+    error: str | None = None
 
 
 class Ingest:
-    """One run over some paths into one index. Make it, call `run` once.
+    """One run over some files into one index. Make it, call `run` once, as the only writer.
 
     Args:
         embedder, store, ledger: the index's parts.
-        assets: the index's asset folder.
-        workers: child processes that read and render.
-        page_seconds: longest time a page may take to read.
-        loader_options: constructor arguments by loader name.
+        directory: the index's directory.
         progress: called with the report so far, after each page and source.
     """
 
@@ -92,255 +95,275 @@ class Ingest:
         embedder: Embedder,
         store: VectorStore,
         ledger: Ledger,
-        assets: Path,
+        directory: Path,
+        options: IngestOptions,
         *,
-        workers: int = 1,
-        page_seconds: float = PAGE_SECONDS,
-        loader_options: Mapping[str, Mapping[str, Any]] | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._embedder = embedder
         self._store = store
         self._ledger = ledger
-        self._assets = assets
-        self._pool = ReaderPool(assets, workers=workers, page_seconds=page_seconds, loader_options=loader_options)
+        self._directory = directory
+        self._options = options
         self._progress = progress or (lambda report: None)
-        self._open: dict[str, _Open] = {}
-        self._batch: list[PageRead] = []
-        self._ended: list[DocumentEnd] = []
+        assets = directory / "assets"
         self.report = IngestReport()
+        self._books = Bookkeeping(
+            ledger,
+            store,
+            assets,
+            self.report,
+            tenant=options.tenant,
+            how=options.how,
+            reread=options.reread,
+            retry=options.retry,
+            progress=self._progress,
+        )
+        self._pool = ReaderPool(
+            assets,
+            workers=options.workers or max(1, (os.cpu_count() or 1) // 4),
+            page_seconds=options.page_seconds,
+            loader_options=options.loader_options,
+        )
+        self._line = EmbeddingLine(embedder, store, assets, self._books.point, self.report)
+        self._batch: list[PageRead] = []
+        self._in_work: dict[str, int] = {}
+        self._ended: dict[str, str | None] = {}
+        self._member_files: dict[str, Path] = {}
+        self._walks: dict[str, _Walk] = {}
+        self._deferred: list[tuple[Path, str, str | None]] = []
 
-    def run(self, paths: Sequence[Path], *, prune: bool = False) -> IngestReport:
-        """Bring the index up to date with the files at and below `paths`.
+    def run(self, files: Sequence[Path], folders: Sequence[Path] = ()) -> IngestReport:
+        """Bring the index up to date with `files` (see `vipylo_rag.sources.find_files`).
 
         Args:
-            prune: also remove sources that lie below a given folder in the index, but no longer on disk.
+            folders: with `prune`, what lies below these and is not among the files goes.
 
         Raises:
-            DocumentError: one of `paths` does not exist, or there is no file in any of them.
+            StoreError: the store is away or broken. EmbedderFailedError: the embedder is. IndexDirectoryError: the disk
+                is full. Nothing is lost: the next run goes on where this one ended.
         """
         begun = time.monotonic()
-        files = find_files(paths)
         self.report.found = len(files)
-        for event in self._pool.read(self._changed(files)):
-            match event:
-                case PageRead():
-                    self._page(event)
-                case PageLost():
-                    self._lose(event.source, event.number, event.reason)
-                case DocumentEnd():
-                    self._ended.append(event)
-            if len(self._batch) >= BATCH_PAGES or not self._batch:
-                self._flush()
-        self._flush()
-        if prune:
-            self._prune(paths, files)
-        if self.report.pages_embedded or self.report.pages_deleted:
-            remove_orphans(self._assets, self._ledger)
+        work = self._directory / WORK_FOLDER
+        shutil.rmtree(work, ignore_errors=True)  # of runs that were killed
+        try:
+            self._books.finish_moves()
+            self._read((file, source_name(file), None) for file in files)
+            deferred, self._deferred = self._deferred, []
+            self._read(deferred, defer=False)
+            if self._options.prune:
+                self._prune(files, folders)
+            self._books.flush()
+            self._books.sweep()
+        except sqlite3.Error as error:
+            raise IndexDirectoryError(
+                f"the ledger of {self._directory} cannot be written ({error}): make room on the disk, then go on with "
+                "`vipylo ingest --resume`"
+            ) from error
+        finally:
+            self._line.stop()
+            shutil.rmtree(work, ignore_errors=True)
         if self.report.pages_embedded and self._store.count() >= OPTIMIZE_FROM:
             self._store.optimize()
         self.report.seconds = time.monotonic() - begun
         return self.report
 
-    def _changed(self, files: Iterable[Path]) -> Iterator[Document]:
-        """The files to read: new, changed, not finished last time, or with a page or more that failed last time."""
-        for file in files:
-            source = source_name(file)
-            try:
-                sha256 = file_digest(file)
-                source.encode()
-            except OSError as error:
-                self._fail_source(source, "", f"cannot be read: {error.strerror}")
+    def _read(self, files: Iterable[tuple[Path, str, str | None]], *, defer: bool = True) -> None:
+        """Read files (with their source names and archives) through the whole pipeline."""
+        events = self._pool.read(self._documents(files, defer))
+        try:
+            while True:
+                idle, begun = self._line.idle, time.perf_counter()
+                event = next(events, None)
+                if idle:  # the model waited for this
+                    self.report.spent("read", time.perf_counter() - begun)
+                if event is None:
+                    break
+                match event:
+                    case PageRead():
+                        self._page(event)
+                    case PageLost():
+                        self._check_room()
+                        self._books.lost(event.source, event.number, event.reason)
+                    case DocumentEnd():
+                        if event.error:
+                            self._check_room()
+                        self._ended[event.source] = event.error
+                        self._close_if_done(event.source)
+                self._take(self._line.ready())
+            self._flush()
+            self._take(self._line.rest())
+        finally:
+            events.close()  # type: ignore[attr-defined]  # a generator; its children end with it
+
+    # What is read
+
+    def _documents(self, files: Iterable[tuple[Path, str, str | None]], defer: bool) -> Iterator[Document]:
+        for path, source, archive in files:
+            if archive is not None:
+                yield from self._document(path, source, archive, defer=defer)
                 continue
-            except UnicodeEncodeError:
-                shown = source.encode("utf-8", "backslashreplace").decode()
-                self._fail_source(shown, "", "the file name is no valid Unicode: rename the file")
-                continue
-            row = self._ledger.source(source)
-            known = self._ledger.pages(source)
-            whole = all(page.state == "done" for page in known.values())
-            if row and row.sha256 == sha256 and row.state == "done" and whole:
-                self.report.unchanged += 1
-                self._progress(self.report)
-                continue
-            self._open[source] = _Open(sha256, known)
-            self._ledger.put_source(source, sha256, "pending")
-            yield Document(file, source)
+            yield from self._file(path, source, defer)
+
+    def _file(self, path: Path, source: str, defer: bool) -> Iterator[Document]:
+        decision = self._decide(path, source)
+        if decision is None:
+            return
+        if decision.settled:
+            self._books.settle(decision)
+            return
+        holds = contains(path) if path.is_file() else "nothing"
+        if holds == "nothing":
+            yield from self._carry_out(decision, path, None, defer)
+            return
+        walk = self._walks[source] = _Walk()
+        if holds == "members":
+            self._books.begin(decision, container="members")
+        else:
+            walk.waiting.add(source)
+            yield from self._carry_out(decision, path, None, defer=False, container_of_pages=True)
+        yield from self._members(path, source, walk, defer)
+        walk.ended = True
+        self._end_walk_if_done(source)
+
+    def _members(self, path: Path, source: str, walk: _Walk, defer: bool) -> Iterator[Document]:
+        work = self._directory / WORK_FOLDER
+        work.mkdir(exist_ok=True)
+        try:
+            for member in members(path, Path(tempfile.mkdtemp(dir=work))):
+                name = member_name(source, member.name)
+                walk.seen.add(name)
+                self.report.found += 1
+                if isinstance(member, MemberFailure):
+                    self._check_room()
+                    self._books.refuse(name, member.reason, archive=source)
+                    continue
+                walk.waiting.add(name)
+                self._member_files[name] = member.path
+                yield from self._document(member.path, name, source, defer=defer)
+        except DocumentError as error:
+            self._check_room()
+            walk.error = str(error).removeprefix(f"{path}: ")
+
+    def _document(self, path: Path, source: str, archive: str, *, defer: bool) -> Iterator[Document]:
+        """A member of an archive."""
+        decision = self._decide(path, source, archive)
+        if decision is None:
+            self._release(source)
+        elif decision.settled:
+            self._books.settle(decision)
+            self._release(source)
+        else:
+            yield from self._carry_out(decision, path, archive, defer)
+
+    def _decide(self, path: Path, source: str, archive: str | None = None) -> Decision | None:
+        try:
+            source.encode()
+            with self.report.timed("hash"):
+                facts = file_facts(path)
+        except DocumentError as error:
+            self._books.refuse(source, str(error), archive=archive)
+            return None
+        except UnicodeEncodeError:
+            shown = source.encode("utf-8", "backslashreplace").decode()
+            self._books.refuse(shown, "the file name is no valid Unicode: rename the file", archive=archive)
+            return None
+        return self._books.decide(source, facts)
+
+    def _carry_out(
+        self, decision: Decision, path: Path, archive: str | None, defer: bool, *, container_of_pages: bool = False
+    ) -> Iterator[Document]:
+        """Copy what is known, put off what is just being read under another name, and read the rest."""
+        holds: Container = "pages and members" if container_of_pages else "nothing"
+        source = decision.source
+        if decision.other is not None:
+            if self._books.take_over(decision, archive, holds):
+                self._release(source)
+                return
+            decision = replace(decision, action="changed", other=None)
+        if defer and self._books.is_open(decision.facts.sha256):
+            self._deferred.append((path, source, archive))
+            return
+        self._books.begin(decision, archive, holds)
+        yield Document(path, source)
+
+    # Pages on their way
 
     def _page(self, page: PageRead) -> None:
-        source = self._open[page.source]
-        known = source.known.get(page.number)
-        if known and known.state == "done" and known.digest == page_digest(page):
-            source.stored.add(page.number)
-            self.report.pages_unchanged += 1
-            self._progress(self.report)
-        else:
-            self._batch.append(page)
+        if not self._books.wants(page):
+            return
+        self._in_work[page.source] = self._in_work.get(page.source, 0) + 1
+        self._batch.append(page)
+        pixels = sum(width * height for width, height in (page.size or (0, 0) for page in self._batch))
+        if len(self._batch) >= BATCH_PAGES or pixels >= BATCH_PIXELS:
+            self._flush()
 
     def _flush(self) -> None:
-        """Embed and store the pages at hand, then close the sources whose last page that was."""
         batch, self._batch = self._batch, []
-        if samples := self._samples(batch):
-            begun = time.monotonic()
-            rows = self._embedder.encode_rows([sample for _, sample in samples])
-            pages = [(page, rows.vectors[row]) for row, (page, _) in enumerate(samples) if row not in rows.errors]
-            for row, error in sorted(rows.errors.items()):
-                self._lose(samples[row][0].source, samples[row][0].number, str(error))
-            stored = self._store_pages(pages)
-            seconds = (time.monotonic() - begun) / len(batch)
-            with self._ledger.transaction():
-                self._ledger.put_pages(
-                    PageRow(p.source, p.number, page_digest(p), p.asset, "done", None, seconds) for p in stored
-                )
-                self._ledger.add_fields({key for page in stored for key in payload(page)})
-            for page in stored:
-                self._open[page.source].stored.add(page.number)
-            self.report.pages_embedded += len(stored)
-            self._progress(self.report)
-        ended, self._ended = self._ended, []
-        for end in ended:
-            self._close(end)
+        if batch:
+            self._take(self._line.put(batch))
 
-    def _samples(self, batch: Sequence[PageRead]) -> list[tuple[PageRead, Sample]]:
-        samples = []
-        for page in batch:
-            try:
-                images = (Image.open(self._assets / page.asset),) if page.asset else ()
-            except OSError as error:
-                # Content-addressed files are never rewritten: a damaged one must go, or it stays damaged for ever.
-                (self._assets / str(page.asset)).unlink(missing_ok=True)
-                self._lose(
-                    page.source, page.number, f"its stored image was damaged and is removed, ingest again: {error}"
-                )
-                continue
-            samples.append((page, Sample(literal(page.text), images)))
-        return samples
+    def _take(self, embedded: Iterable[Embedded]) -> None:
+        """Write down what became of batches, and close the sources whose last pages these were."""
+        for batch in embedded:
+            for page, reason in batch.lost:
+                self._books.lost(page.source, page.number, reason, (page.asset, page.words))
+            self._books.stored(batch.stored, batch.seconds)
+            for page in [*batch.stored, *(page for page, _ in batch.lost)]:
+                self._in_work[page.source] -= 1
+            for source in {page.source for page in [*batch.stored, *(page for page, _ in batch.lost)]}:
+                self._close_if_done(source)
 
-    def _store_pages(self, pages: Sequence[tuple[PageRead, Vector]]) -> list[PageRead]:
-        """Upsert all pages; if the store refuses one, the others one by one. Returns those that are stored."""
-        try:
-            self._store.upsert(point(page, vector) for page, vector in pages)
-            return [page for page, _ in pages]
-        except StoreError as error:
-            if len(pages) <= 1:
-                for page, _ in pages:
-                    self._lose(page.source, page.number, str(error))
-                return []
-        return [stored for pair in pages for stored in self._store_pages([pair])]
-
-    def _lose(self, source: str, number: int, reason: str) -> None:
-        """A page that cannot be indexed; what an older version of it left behind goes away when the source closes."""
-        self._open[source].lost.add(number)
-        self._ledger.put_pages([PageRow(source, number, None, None, "failed", reason)])
-        self.report.failures.append(Failure(source, number, reason))
-        self._progress(self.report)
-
-    def _close(self, end: DocumentEnd) -> None:
-        """The source was read to its end, or failed. Only a whole reading removes pages that it no longer has."""
-        source = self._open.pop(end.source)
-        failed = end.error or ("no page of it can be read" if source.lost and not source.stored else None)
-        if failed:
-            older = any(page.state == "done" for page in source.known.values())
-            self._fail_source(
-                end.source, source.sha256, failed + (" (its earlier pages stay searchable)" if older else "")
-            )
+    def _close_if_done(self, source: str) -> None:
+        if source not in self._ended or self._in_work.get(source):
             return
-        # By filter, not by the ledger's ids: a run that was killed may have stored pages that the ledger never saw.
-        kept = Not(AnyOf("page", tuple(sorted(source.stored))))
-        self.report.pages_deleted += self._store.delete(where=And((AnyOf("source", (end.source,)), kept)))
-        with self._ledger.transaction():
-            self._ledger.delete_pages(end.source, source.known.keys() - source.stored - source.lost)
-            self._ledger.put_source(end.source, source.sha256, "done")
-        self.report.indexed += 1
-        self._progress(self.report)
+        self._in_work.pop(source, None)
+        self._books.close(source, self._ended.pop(source))
+        self._release(source)
 
-    def _fail_source(self, source: str, sha256: str, reason: str) -> None:
-        self._ledger.put_source(source, sha256, "failed", reason)
-        self.report.failed += 1
-        self.report.failures.append(Failure(source, None, reason))
-        logger.info("%s is not indexed: %s", source, reason)
-        self._progress(self.report)
+    def _release(self, source: str) -> None:
+        """A member is dealt with: its file goes, and perhaps it was the last of its archive."""
+        if file := self._member_files.pop(source, None):
+            file.unlink(missing_ok=True)
+        for archive, walk in list(self._walks.items()):
+            if source in walk.waiting:
+                walk.waiting.discard(source)
+                self._end_walk_if_done(archive)
 
-    def _prune(self, paths: Sequence[Path], files: Sequence[Path]) -> None:
-        found = {source_name(file) for file in files}
-        # A folder that could not be listed comes as a "file": what lies below it is unknown, not gone.
-        closed = [Path(source_name(file)) for file in files if file.is_dir()]
-        folders = [path.resolve() for path in paths if path.is_dir()]
-        for row in list(self._ledger.sources()):
-            place = Path(row.source)
-            below = any(place.is_relative_to(folder) for folder in folders)
-            if below and row.source not in found and not any(place.is_relative_to(folder) for folder in closed):
-                self.report.pages_deleted += delete_source(self._store, self._ledger, row.source)
-                self.report.removed += 1
+    def _end_walk_if_done(self, archive: str) -> None:
+        walk = self._walks[archive]
+        if walk.ended and not walk.waiting:
+            del self._walks[archive]
+            self._books.walked(archive, walk.seen, prune=self._options.prune, error=walk.error)
 
+    def _check_room(self) -> None:
+        """A full disk makes every file look broken: then the run ends, and no file is blamed.
 
-def find_files(paths: Sequence[Path]) -> list[Path]:
-    """All files at and below `paths`, each once (also when reached by a link), in order; indexes are left out.
+        Raises:
+            IndexDirectoryError: the disk is full.
+        """
+        if shutil.disk_usage(self._directory).free < _LEAST_FREE_BYTES:
+            raise IndexDirectoryError(
+                f"the disk of {self._directory} is full: make room, then go on with `vipylo ingest --resume`"
+            )
 
-    Raises:
-        DocumentError: a path does not exist, or there is no file at all.
-    """
-    files = list({source_name(file): file for file in discover(paths, skip=is_index)}.values())
-    if not files:
-        raise DocumentError(f"nothing to ingest: no file in {', '.join(str(path) for path in paths)}")
-    return files
+    def _prune(self, files: Sequence[Path], folders: Sequence[Path]) -> None:
+        for source in gone_sources(self._ledger, self._options.tenant, files, folders):
+            self._books.remove(source)
 
 
-def source_name(file: Path) -> str:
-    """The name a file is known by in the index: its absolute path, links in its folder resolved."""
-    return (file.parent.resolve() / file.name).as_posix()
-
-
-def file_digest(file: Path) -> str:
-    """Hex sha256 of a file's bytes, read in blocks."""
-    if not file.is_file():
-        return ""  # the reader says what is wrong with it
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def page_digest(page: PageRead) -> str:
-    """Hex digest of all that is stored of a page: what it shows, what the loader says of it. Equal: nothing to do."""
-    said = json.dumps(page.metadata, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(f"{page.content_sha256}\n{page.kind}\n{said}".encode()).hexdigest()
-
-
-def payload(page: PageRead) -> dict[str, Any]:
-    """What is stored beside a page's vector."""
-    # A loader's metadata come first: they must not name another page's image or source.
-    said = {key: value for key, value in page.metadata.items() if key not in RESERVED_FIELDS}
-    content: dict[str, Any] = {
-        **said,
-        "source": page.source,
-        "name": Path(page.source).name,
-        "page": page.number,
-        "kind": page.kind,
-        "text": page.text,
-        "content_sha256": page.content_sha256,
-    }
-    if page.asset:
-        content["asset"] = page.asset
-    if page.size:
-        content["width"], content["height"] = page.size
-    return content
-
-
-def point(page: PageRead, vector: Any) -> Point:
-    """A page as a store keeps it."""
-    return Point(page_id(page.source, page.number), vector, page.text, payload(page))
-
-
-def delete_source(store: VectorStore, ledger: Ledger, source: str) -> int:
-    """Remove a source from store and ledger; returns how many pages went away. The ledger last: a kill repeats it."""
-    deleted = store.delete(where=AnyOf("source", (source,)))
-    ledger.delete_source(source)
-    return deleted
-
-
-def remove_orphans(assets: Path, ledger: Ledger) -> int:
-    """Delete page images that no page refers to, and what killed readers left half-written; returns how many."""
-    kept = {assets / name for name in ledger.assets()}
-    orphans = [file for file in assets.rglob("*") if file.is_file() and file not in kept]
-    for file in orphans:
-        file.unlink(missing_ok=True)
-    return len(orphans)
+def gone_sources(ledger: Ledger, tenant: str, files: Sequence[Path], folders: Sequence[Path]) -> list[str]:
+    """The sources of a tenant that lie below `folders`, but are not among `files` (nor in one of them)."""
+    found = {source_name(file) for file in files}
+    # A folder that could not be listed comes as a "file": what lies below it is unknown, not gone.
+    closed = [Path(source_name(file)) for file in files if file.is_dir()]
+    below = [folder.resolve() for folder in folders if folder.is_dir()]
+    gone = []
+    for row in ledger.sources(tenant):
+        file = row.archive or row.source
+        place = Path(file)
+        unlisted = any(place.is_relative_to(folder) for folder in closed)
+        if file not in found and not unlisted and any(place.is_relative_to(folder) for folder in below):
+            gone.append(row.source)
+    return gone

@@ -1,13 +1,16 @@
-"""What a search gives back: hits, with the page's image and a snippet around the words that matched."""
+"""What a search gives back: hits, with the page's image, a snippet around the words that matched, and their boxes."""
 
 import re
 import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image
+
+from connectors.loaders.words import load_words
+from connectors.page import WordBox
 
 SNIPPET_LENGTH = 160
 
@@ -23,6 +26,7 @@ class Hit:
         text: the page's text layer.
         image_path: the stored page image, or None for a page without one.
         metadata: all other payload fields.
+        words_path: the stored word boxes, or None for a page without them.
     """
 
     id: str
@@ -33,11 +37,30 @@ class Hit:
     text: str
     image_path: Path | None
     metadata: dict[str, Any] = field(default_factory=dict)
+    words_path: Path | None = None
+
+    @classmethod
+    def of(cls, id_: str, score: float, payload: dict[str, Any], assets: Path) -> "Hit":
+        """A hit from a stored payload; `assets` is what its references are below."""
+        said = dict(payload)
+        said.pop("tenant", None)
+        asset, words = said.pop("asset", None), said.pop("words", None)
+        return cls(
+            id=id_,
+            score=score,
+            source=said.pop("source"),
+            page=said.pop("page"),
+            kind=said.pop("kind"),
+            text=said.pop("text"),
+            image_path=assets / asset if asset else None,
+            metadata=said,
+            words_path=assets / words if words else None,
+        )
 
     @property
     def name(self) -> str:
         """The document's file name."""
-        return Path(self.source).name
+        return PurePosixPath(self.source).name
 
     @cached_property
     def image(self) -> Image.Image | None:
@@ -47,6 +70,23 @@ class Hit:
         with Image.open(self.image_path) as stored:
             stored.load()
             return stored.copy()
+
+    @cached_property
+    def words(self) -> tuple[WordBox, ...]:
+        """Where the page's words stand on its image, in reading order; () where that is not known.
+
+        Raises:
+            DocumentError: the stored file is missing or damaged.
+        """
+        return load_words(self.words_path) if self.words_path else ()
+
+    def boxes(self, query: str) -> tuple[WordBox, ...]:
+        """The boxes of the words that the query asks for, in reading order: what a citation draws.
+
+        Case does not matter, Vietnamese tone and vowel marks do. Chinese matches by pairs of characters.
+        """
+        terms = query_terms(query)
+        return tuple(box for box in self.words if _asked(box.text, terms))
 
     def snippet(self, query: str | None = None, length: int = SNIPPET_LENGTH) -> str:
         """The part of the text with most of the query's words, on one line; the beginning if none occurs."""
@@ -70,9 +110,7 @@ def _best_start(line: str, query: str, length: int) -> int:
     folded = unicodedata.normalize("NFC", line).casefold()
     if len(folded) != len(line):  # casefold changed lengths: positions would be off
         folded = line
-    words = {word for word in re.findall(r"\w+", unicodedata.normalize("NFC", query).casefold()) if len(word) > 1}
-    # Chinese has no spaces: pairs of characters stand in for words.
-    terms = {w[i : i + 2] for w in words if re.match(r"[\u3400-\u9fff]", w) for i in range(len(w) - 1)} | words
+    terms = {term for term in query_terms(query) if len(term) > 1}
     places = sorted((match.start(), term) for term in terms for match in re.finditer(re.escape(term), folded))
     best, best_start, first = 0, 0, 0
     for last, (place, _) in enumerate(places):
@@ -82,3 +120,22 @@ def _best_start(line: str, query: str, length: int) -> int:
         if found > best:
             best, best_start = found, places[first][0]
     return max(0, best_start - 30)
+
+
+def query_terms(query: str) -> frozenset[str]:
+    """The words that a query asks for, NFC and folded; of Chinese, which has no spaces, pairs of characters too."""
+    words = set(re.findall(r"\w+", _folded(query)))
+    return frozenset(words | {pair for word in words for pair in _pairs(word)})
+
+
+def _asked(word: str, terms: frozenset[str]) -> bool:
+    parts = re.findall(r"\w+", _folded(word))
+    return any(part in terms or any(pair in terms for pair in _pairs(part)) for part in parts)
+
+
+def _pairs(word: str) -> list[str]:
+    return [run[i : i + 2] for run in re.findall(r"[\u3400-\u9fff]+", word) for i in range(len(run) - 1)]
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()

@@ -4,6 +4,7 @@ import logging
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -15,7 +16,9 @@ from vipylo_rag.cli.gc import gc
 from vipylo_rag.cli.info import info
 from vipylo_rag.cli.ingest import ingest
 from vipylo_rag.cli.reindex import reindex
+from vipylo_rag.cli.retry import retry
 from vipylo_rag.cli.search import search
+from vipylo_rag.cli.status import status
 from vipylo_rag.cli.train import train
 from vipylo_rag.cli.transfer import export, import_
 
@@ -26,9 +29,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (ingest, search, info, delete, doctor):
-    app.command()(command)
-for command in (reindex, export, backup, gc):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    ingest,
+    search,
+    status,
+    retry,
+    info,
+    delete,
+    doctor,
+    reindex,
+    export,
+    backup,
+    gc,
+)
+for command in COMMANDS:
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(train)

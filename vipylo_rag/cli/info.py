@@ -18,7 +18,7 @@ def info(
         if failed:
             facts["failed"] = [
                 {"source": row.source, "page": None, "reason": row.reason}
-                for row in opened.sources()
+                for row in opened.ledger.sources()
                 if row.state == "failed"
             ] + [{"source": row.source, "page": row.page, "reason": row.reason} for row in opened.ledger.failed_pages()]
     if as_json:

@@ -13,6 +13,7 @@ from vipylo_rag.cli.options import (
     EmbedderOption,
     IndexOption,
     JsonOption,
+    TenantOption,
     asked_embedder,
     open_index,
 )
@@ -35,6 +36,7 @@ def search(
     save_pages: Annotated[
         Path | None, typer.Option("--save-pages", help="Write the page images to this folder.")
     ] = None,
+    tenant: TenantOption = "",
     embedder: EmbedderOption = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
@@ -43,9 +45,9 @@ def search(
     from connectors.stores.filters import parse_filter_text
 
     with open_index(index, asked_embedder(embedder), device) as opened:
-        filter_: Filter | None = parse_filter_text(where or [], opened.fields)
+        filter_: Filter | None = parse_filter_text(where or [], opened.fields(tenant))
         chosen: SearchMode = mode  # type: ignore[assignment]  # search names the modes there are
-        hits = opened.search(text, list(image or []), top_k=top_k, where=filter_, mode=chosen)
+        hits = opened.search(text, list(image or []), top_k=top_k, where=filter_, mode=chosen, tenant=tenant)
     if save_pages is not None:
         written = save(hits, save_pages)
         print(f"{written} of {len(hits)} pages written to {save_pages} (the others have no image)", file=sys.stderr)

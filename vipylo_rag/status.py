@@ -1,0 +1,73 @@
+"""What the ledger says of files and folders: states, reasons, and where else the same content is. Changes nothing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vipylo_rag.ledger import Ledger, PageCounts, PageRow, SourceRow
+from vipylo_rag.sources import FileFacts, file_facts, source_name
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """A source with its pages by state, and the pages that failed."""
+
+    row: SourceRow
+    pages: PageCounts
+    failed_pages: tuple[PageRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where a file is in an index.
+
+    Attributes:
+        source: its own name there.
+        known: that name's state; None if the index has no such name.
+        current: whether what was indexed under the name are the bytes that the file has now.
+        same_content: other names (of any tenant) for the same bytes.
+    """
+
+    source: str
+    known: SourceStatus | None
+    current: bool
+    same_content: tuple[SourceRow, ...]
+
+
+def statuses(
+    ledger: Ledger, tenant: str = "", paths: Sequence[Path] = (), *, failed: bool = False
+) -> Iterator[SourceStatus]:
+    """The sources of a tenant at and below `paths` (all of them without any); with `failed`, those that failed."""
+    places = [Path(source_name(path)) for path in paths]
+    for row in ledger.sources(tenant):
+        own = Path(row.archive or row.source)
+        if places and not any(own.is_relative_to(place) or Path(row.source) == place for place in places):
+            continue
+        status = _status(ledger, row)
+        if not failed or row.state == "failed" or status.pages.failed:
+            yield status
+
+
+def where_is(ledger: Ledger, file: Path, tenant: str = "") -> Whereabouts:
+    """Where a file, and its content under whatever name, is in an index.
+
+    Raises:
+        DocumentError: the file cannot be read.
+    """
+    source = source_name(file)
+    facts = file_facts(file) if file.exists() else FileFacts("", 0)
+    row = ledger.source(source, tenant)
+    sha256 = facts.sha256 or (row.sha256 if row else "")
+    twins = ledger.same_content(sha256) if sha256 else []
+    return Whereabouts(
+        source,
+        _status(ledger, row) if row else None,
+        bool(row and facts.sha256 and row.sha256 == facts.sha256),
+        tuple(twin for twin in twins if (twin.tenant, twin.source) != (tenant, source)),
+    )
+
+
+def _status(ledger: Ledger, row: SourceRow) -> SourceStatus:
+    counts = ledger.page_counts(row.source, row.tenant)
+    pages = ledger.pages(row.source, row.tenant).values() if counts.failed else ()
+    return SourceStatus(row, counts, tuple(page for page in pages if page.state == "failed"))
