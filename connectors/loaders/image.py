@@ -5,7 +5,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from PIL import Image, UnidentifiedImageError
 
@@ -14,6 +14,9 @@ from connectors.loaders.base import ImageFormat, Loader, PageFailure, described
 from connectors.loaders.picture import MAX_PAGE_PIXELS, fitted_size, page_picture
 from connectors.page import Page
 from embedder.exif import TURNS, orientation
+
+if TYPE_CHECKING:
+    from connectors.loaders.ocr import OCREngine
 
 # Only these decoders are tried: others (EPS, WMF, FLI ...) start programs or are seldom fuzzed. HEIF is there if the
 # user registers pillow-heif.
@@ -27,7 +30,7 @@ _PHOTOMETRIC_TAG = 262
 
 
 class ImageLoader(Loader):
-    """Picture files as pages without text: upright, RGB on white, at most `max_pixels`.
+    """Picture files as pages: upright, sRGB on white, at most `max_pixels`; without text unless an `ocr` reads it.
 
     Each frame of a TIFF is a page; of an animation (GIF, WebP, PNG) only the first frame is read. EXIF data (places,
     owners) are not kept.
@@ -37,6 +40,10 @@ class ImageLoader(Loader):
         max_image_pixels: pictures that would decode to more are refused unread. Pillow's own limit
             (2 x `PIL.Image.MAX_IMAGE_PIXELS`, 179 MP) holds in any case.
         max_frames: frames of one TIFF that are read; the metadata says where there were more.
+        ocr: reads the words off each picture: an engine, or its name ("tesseract", "rapidocr", "auto"); None: does not.
+
+    Raises:
+        PluginError: `ocr` names what is not installed.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (
@@ -51,6 +58,7 @@ class ImageLoader(Loader):
         max_pixels: int = MAX_PAGE_PIXELS,
         max_image_pixels: int = 100_000_000,
         max_frames: int = 1000,
+        ocr: "str | OCREngine | None" = None,
         image_dir: Path | str | None = None,
         image_format: ImageFormat = "png",
     ) -> None:
@@ -58,6 +66,7 @@ class ImageLoader(Loader):
         self.max_pixels = max_pixels
         self.max_image_pixels = max_image_pixels
         self.max_frames = max_frames
+        self.ocr: OCREngine | None = _engine(ocr)
 
     @classmethod
     def sniff(cls, head: bytes) -> bool:
@@ -116,7 +125,17 @@ class ImageLoader(Loader):
 
     def _frame(self, image: Image.Image, index: int, total: int, source: str) -> Page:
         shown = self._shown(image, index, total, source)
-        return self.make_page(source, index + 1, image=shown, metadata=self._metadata(image, total))
+        metadata = self._metadata(image, total)
+        if self.ocr is None:
+            return self.make_page(source, index + 1, image=shown, metadata=metadata)
+        from connectors.loaders.ocr import text_of
+
+        try:
+            words = self.ocr.words(shown)
+        except Exception as error:  # the picture is good: it is found by what it shows, and says what it lacks
+            return self.make_page(source, index + 1, image=shown, metadata={**metadata, "ocr_error": described(error)})
+        metadata["ocr"] = self.ocr.name
+        return self.make_page(source, index + 1, text_of(words), shown, metadata, words)
 
     def _shown(self, image: Image.Image, index: int, total: int, source: str) -> Image.Image:
         try:
@@ -165,6 +184,14 @@ class ImageLoader(Loader):
         if image.format != "TIFF" and getattr(image, "is_animated", False):
             metadata["animated"] = True
         return metadata
+
+
+def _engine(ocr: "str | OCREngine | None") -> "OCREngine | None":
+    if not isinstance(ocr, str):
+        return ocr
+    from connectors.loaders.ocr import load_ocr
+
+    return load_ocr(ocr)
 
 
 def _frame_count(image: Image.Image) -> int:

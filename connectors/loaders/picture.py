@@ -3,6 +3,7 @@
 Everything works band by band, so that a picture of 100 megapixels in any mode needs little more than its own memory.
 """
 
+import io
 import math
 from collections.abc import Callable, Iterator
 
@@ -18,6 +19,14 @@ MAX_RATIO = 100
 _BAND_PIXELS = 4_000_000
 _NUMERIC_MODES = ("I", "F")
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
+_MOST_PROFILE_BYTES = 8_000_000
+# The colour spaces of profiles, with the mode in which their values are, and the modes that can be brought to it.
+_PROFILED = {
+    "RGB": ("RGB", ("RGB", "RGBA", "RGBX", "P", "PA")),
+    "GRAY": ("L", ("1", "L", "LA")),
+    "CMYK": ("CMYK", ("CMYK",)),
+    "LAB": ("LAB", ("LAB",)),
+}
 
 
 def fitted_size(width: float, height: float, max_pixels: int, zoom: float = 1.0) -> tuple[int, int]:
@@ -74,6 +83,8 @@ def _converter(image: Image.Image, inverted: bool) -> Callable[[Image.Image], Im
     if image.mode.split(";")[0] in _NUMERIC_MODES:
         black, white = _levels(image)[:: -1 if inverted else 1]
         return lambda band: _toned(band, black, white)
+    if in_srgb := _profile_converter(image):
+        return in_srgb
     if image.has_transparency_data:
         return _on_white
     if image.mode == "LAB":
@@ -83,9 +94,38 @@ def _converter(image: Image.Image, inverted: bool) -> Callable[[Image.Image], Im
 
 def _on_white(band: Image.Image) -> Image.Image:
     colours = band.convert("RGBA")
-    canvas = Image.new("RGB", band.size, "white")
-    canvas.paste(colours, mask=colours.getchannel("A"))
+    return _pasted(colours, colours.getchannel("A"))
+
+
+def _pasted(colours: Image.Image, alpha: Image.Image) -> Image.Image:
+    canvas = Image.new("RGB", colours.size, "white")
+    canvas.paste(colours, mask=alpha)
     return canvas
+
+
+def _profile_converter(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
+    """How to bring a band to sRGB by the picture's own ICC profile; None where there is none that fits, or no need."""
+    profile = image.info.get("icc_profile")
+    if not isinstance(profile, bytes) or not 0 < len(profile) <= _MOST_PROFILE_BYTES:
+        return None
+    from PIL import ImageCms
+
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        mode, modes = _PROFILED.get(own.profile.xcolor_space.strip(), ("", ()))
+        if image.mode not in modes or (mode == "RGB" and "srgb" in ImageCms.getProfileDescription(own).lower()):
+            return None
+        transform = ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):  # a broken profile, or one for output only
+        return None
+
+    def converted(band: Image.Image) -> Image.Image:
+        shown = ImageCms.applyTransform(band.convert(mode), transform)
+        if shown is None:
+            raise ValueError("the colours cannot be converted by the picture's profile")
+        return _pasted(shown, band.convert("RGBA").getchannel("A")) if band.has_transparency_data else shown
+
+    return converted
 
 
 def _from_lab(band: Image.Image) -> Image.Image:
