@@ -226,7 +226,6 @@ class Collections:
             using=asked.using,
             prefetch=asked.prefetch,
             query_filter=asked.filter,
-            search_params=asked.params,
             limit=asked.limit or 10,
             with_payload=bool(asked.with_payload),
             with_vectors=asked.with_vector or False,
