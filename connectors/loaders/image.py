@@ -198,13 +198,13 @@ def _frame_count(image: Image.Image) -> int:
     """The pages of a TIFF; 1 for all else, whose frames are an animation or previews."""
     if image.format != "TIFF":
         return 1
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
             return max(1, int(getattr(image, "n_frames", 1)))
-    except Exception:  # a broken directory further on: at least the first frame may be readable
-        image.seek(0)
-        return 1
+        except Exception:  # a broken directory further on: at least the first frame may be readable
+            image.seek(0)
+            return 1
 
 
 def _is_white_zero(image: Image.Image) -> bool:

@@ -41,10 +41,10 @@ needs_rapidocr = pytest.mark.skipif(not has_rapidocr(), reason="rapidocr-onnxrun
 
 
 def scan(text: str, turn: float = 0.0) -> Image.Image:
-    """A strip of a page at 150 dpi with `text` on it, maybe skewed."""
+    """A part of a page at 150 dpi with `text` on it, maybe skewed."""
     with pymupdf.open() as document:
-        page = document.new_page(width=595, height=200)
-        page.insert_htmlbox(pymupdf.Rect(60, 60, 535, 180), f"<p style='font-size:12pt'>{text}</p>")
+        page = document.new_page(width=330, height=220)
+        page.insert_htmlbox(pymupdf.Rect(30, 50, 300, 200), f"<p style='font-size:12pt'>{text}</p>")
         drawn = page.get_pixmap(dpi=150)
         image = Image.frombytes("RGB", (drawn.width, drawn.height), drawn.samples)
     return image.rotate(turn, Image.Resampling.BICUBIC, fillcolor="white")
