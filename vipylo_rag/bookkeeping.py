@@ -302,9 +302,12 @@ class Bookkeeping:
         self._ledger.put_source(replace(row, walked=True))
         for other in self._ledger.same_content(row.sha256, self._tenant):
             # The archive itself was moved: its members moved one by one, and nothing is left of the old name.
-            moved = other.container != "nothing" and other.source != source and is_gone(other.source)
-            if moved and not self._ledger.members(other.source, self._tenant) and not self._page_count(other.source):
-                self._ledger.delete_source(other.source, self._tenant)
+            if other.container == "nothing" or other.source == source or not is_gone(other.source):
+                continue
+            left = [row.source for row in (*self._ledger.members(other.source, self._tenant), other)]
+            if not any(self._page_count(name) for name in left):
+                for name in left:  # members that failed there were tried again under the new name
+                    self._ledger.delete_source(name, self._tenant)
 
     def _page_count(self, source: str) -> int:
         return self._ledger.page_counts(source, self._tenant).done

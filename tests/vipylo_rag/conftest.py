@@ -3,7 +3,9 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pymupdf
 import pytest
 from PIL import Image, ImageDraw
@@ -76,3 +78,15 @@ def filled(filled_directory: Path, tmp_path: Path, tiny_embedder: ColPaLiQwenEmb
     copy = shutil.copytree(filled_directory, tmp_path / "filled")
     with MultimodalIndex.open(copy, embedder=tiny_embedder) as opened:
         yield opened
+
+
+def snapshot(index: MultimodalIndex) -> dict[str, tuple[dict[str, Any], Any]]:
+    """Every point with payload and vector."""
+    return {p.id: (dict(p.payload), p.vector) for p in index.store.scroll(with_vectors=True)}
+
+
+def assert_same(first: dict[str, Any], second: dict[str, Any]) -> None:
+    assert first.keys() == second.keys()
+    for key, (payload, vector) in first.items():
+        assert payload == second[key][0]
+        assert np.abs(vector - second[key][1]).max() < 1e-5

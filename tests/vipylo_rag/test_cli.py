@@ -69,7 +69,7 @@ def test_search_by_image_and_both(built: Path, tmp_path: Path) -> None:
     done = run("search", "đỏ", "--image", image, "--index", built / "index", "--save-pages", tmp_path / "pages")
     assert done.returncode == 0
     saved = sorted((tmp_path / "pages").iterdir())
-    assert len(saved) == 2 and all(Image.open(path).size == (240, 180) for path in saved)
+    assert [Image.open(path).size for path in saved].count((240, 180)) == 2 and len(saved) == 3
 
 
 def test_where_filters(built: Path) -> None:
@@ -105,11 +105,22 @@ BAD_CALLS = {
         ["search", "x", "--index", "{index}", "--where", "colour=red"],
         "unknown filter field 'colour'",
     ),
+    "text where a number is": (
+        ["search", "x", "--index", "{index}", "--where", "page=abc"],
+        "the field 'page' is an integer: 'abc' never equals it",
+    ),
+    "range of text": (["search", "x", "--index", "{index}", "--where", "kind>3"], "the field 'kind' is text"),
+    "no path": (["ingest", "--index", "{tmp}/new"], "name the files and folders to ingest"),
+    "nothing to resume": (["ingest", "--resume", "--index", "{index}"], "no unfinished run to resume"),
+    "resume and a path": (["ingest", "{docs}", "--resume", "--index", "{index}"], "goes without PATH"),
+    "no tenant": (["ingest", "{docs}", "--index", "{tmp}/new", "--tenant", "a\nb"], "give printable characters"),
+    "bad quantisation": (["ingest", "{docs}", "--index", "{tmp}/new", "--quantization", "x"], "none of none, int8"),
+    "status of nothing": (["status", "--index", "{tmp}/nowhere"], "there is no index at"),
+    "retry of nothing": (["retry", "--index", "{index}"], "--failed for all that failed"),
     "bad filter": (["search", "x", "--index", "{index}", "--where", "kind"], "kind"),
     "six images": (["search", "x", "--index", "{index}", *["--image", "{docs}/red.png"] * 6], "6 images"),
     "empty query": (["search", "--index", "{index}"], "the query is empty"),
     "missing image": (["search", "--image", "{tmp}/no.png", "--index", "{index}"], "no.png: does not exist"),
-    "text as image": (["search", "--image", "{docs}/note.md", "--index", "{index}"], "note.md: is text, not an image"),
     "no index": (["search", "x", "--index", "{tmp}/nowhere"], "there is no index at"),
     "not an index": (["search", "x", "--index", "{docs}"], "exists and is not an index"),
     "corrupt index": (["search", "x", "--index", "{tmp}/corrupt"], "manifest.json is damaged"),
@@ -154,7 +165,8 @@ def test_bad_calls_give_one_line_and_code_2_and_write_nothing(
     before = sorted(tmp_path.rglob("*"))
     done = run(*[argument.format(**places) for argument in arguments], XDG_DATA_HOME=str(tmp_path / "empty"))
     assert done.returncode == 2, done.stdout + done.stderr
-    errors = [line for line in done.stderr.splitlines() if line]
+    # Patience with a server that is away is logged as warnings before the error.
+    errors = [line for line in done.stderr.splitlines() if line and not line.startswith("WARNING ")]
     assert len(errors) == 1 and errors[0].startswith("error: ") and message in errors[0]
     assert done.stdout == ""
     assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,153 @@
+"""Runs that are killed or stopped, and two that want to write at a time."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from tests.vipylo_rag.conftest import assert_same, snapshot, write_pdf
+from vipylo_rag import IndexDirectoryError, InputError, MultimodalIndex
+from vipylo_rag.ledger import SourceRow
+from vipylo_rag.sources import source_name
+
+KILLED = """
+import os, signal, sys
+import vipylo_rag.ingest as module
+from vipylo_rag import MultimodalIndex
+
+module.BATCH_PAGES = 2
+stop, where = int(sys.argv[4]), sys.argv[5]
+from vipylo_rag.embedding import EmbeddingLine
+from vipylo_rag.bookkeeping import Bookkeeping
+owner, name = {"store": (EmbeddingLine, "_put"), "ledger": (module.Ledger, "put_pages"),
+               "close": (Bookkeeping, "close")}[where]
+original, calls = getattr(owner, name), 0
+
+def die(self, *args):
+    global calls
+    calls += 1
+    if calls > stop:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, *args)
+
+setattr(owner, name, die)
+with MultimodalIndex.open(sys.argv[1], embedder=sys.argv[2]) as index:
+    index.ingest(sys.argv[3])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("where", "stop"), [("store", 3), ("ledger", 1), ("ledger", 3), ("close", 2)])
+def test_a_killed_run_resumes_to_the_same_index(
+    index, documents: Path, tmp_path: Path, tiny_checkpoint: Path, tiny_embedder, where: str, stop: int
+) -> None:
+    """SIGKILL between the steps: before storing, between store and ledger, and while a source is closed."""
+    index.ingest(documents)
+    victim = tmp_path / "victim"
+    arguments = [str(victim), str(tiny_checkpoint), str(documents), str(stop), where]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-500:]
+    with MultimodalIndex.open(victim, embedder=tiny_embedder) as resumed:
+        assert any(row.state == "pending" for row in resumed.sources())
+        resumed.ingest(documents)
+        assert_same(snapshot(resumed), snapshot(index))
+        assert {r.source: r.state for r in resumed.sources()} == {r.source: r.state for r in index.sources()}
+        assert resumed.ledger.counts() == index.ledger.counts()
+        assert resumed.ledger.assets() == index.ledger.assets()
+
+
+def test_a_file_that_shrinks_after_a_kill_leaves_no_orphans(index: MultimodalIndex, tmp_path: Path) -> None:
+    """Pages that a killed run stored, but that the ledger never saw, go when the source is read again."""
+    path = write_pdf(tmp_path / "a.pdf", [f"trang {n}" for n in range(4)])
+    index.ingest(path)
+    source = source_name(path)
+    index.ledger.delete_pages(source, range(1, 5))  # as if killed between store and ledger
+    index.ledger.put_source(SourceRow("", source, "", 0, "pending"))
+    write_pdf(path, ["chỉ một trang"])
+    index.ingest(path)
+    assert [p.payload["text"] for p in index.pages()] == ["chỉ một trang"]
+    index.ledger.delete_pages(source, [1])
+    index.ledger.put_source(SourceRow("", source, "", 0, "pending"))
+    assert index.delete(path) == 1
+    assert index.store.count() == 0
+
+
+def test_a_second_writer_is_refused(index: MultimodalIndex, documents: Path) -> None:
+    with (
+        FileLock(index.directory / "writer.lock"),
+        pytest.raises(IndexDirectoryError, match="being written by another process"),
+    ):
+        index.ingest(documents)
+
+
+def test_a_stopped_run_is_resumed_with_its_options(index: MultimodalIndex, documents: Path) -> None:
+    with pytest.raises(InputError, match="no unfinished run to resume"):
+        index.resume()
+
+    def stop(report: Any) -> None:
+        if report.settled:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index.ingest(documents, tenant="an", progress=stop, loader_options={"pdf": {"password": "geheim"}})
+    noted = index.ledger.unfinished_run()
+    assert noted is not None and noted.tenant == "an" and "geheim" not in json.dumps(dict(noted.options))
+    assert b"geheim" not in (index.directory / "ledger.sqlite").read_bytes()
+    report = index.resume()
+    assert (report.found, len(index.pages(tenant="an")), index.pages()) == (7, 11, [])
+    with pytest.raises(InputError, match="no unfinished run to resume"):
+        index.resume()
+
+
+def test_first_pages_are_found_while_the_rest_is_in_work(index: MultimodalIndex, tmp_path: Path) -> None:
+    path = write_pdf(tmp_path / "long.pdf", [f"trang số {n}" for n in range(80)])
+    found: dict[int, int] = {}
+
+    def look(report: Any) -> None:
+        if report.pages_embedded and report.pages_embedded not in found:
+            found[report.pages_embedded] = len(index.search("trang số 3", mode="lexical", top_k=200))
+
+    report = index.ingest(path, progress=look)
+    assert report.pages_embedded == 80
+    assert min(found) < 80 and found[min(found)] >= min(found)
+
+
+@pytest.mark.slow
+def test_a_second_ingest_is_refused_and_the_first_goes_on(
+    tmp_path: Path, documents: Path, tiny_checkpoint: Path
+) -> None:
+    """Two processes on one index: exit code 2 and one line for the second, nothing for the first."""
+    vipylo = str(Path(sys.executable).with_name("vipylo"))
+    write_pdf(documents / "long.pdf", [f"trang {n}" for n in range(300)])
+    command = [
+        vipylo,
+        "ingest",
+        str(documents),
+        "--index",
+        str(tmp_path / "shared"),
+        "--embedder",
+        str(tiny_checkpoint),
+    ]
+    first = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ledger = tmp_path / "shared" / "manifest.json"
+    until = time.monotonic() + 100
+    while not ledger.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    second = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert first.poll() is None, "the first was done before the second began"
+    status = subprocess.run(
+        [vipylo, "status", "--index", str(tmp_path / "shared"), "--json"], capture_output=True, text=True, check=False
+    )
+    out, errors = first.communicate(timeout=200)
+    assert second.returncode == 2 and "Traceback" not in second.stderr
+    assert [line[:6] for line in second.stderr.splitlines() if line.strip()] == ["error:"]
+    assert "another process" in second.stderr
+    assert status.returncode == 0 and isinstance(json.loads(status.stdout), list)  # who only looks is not refused
+    assert first.returncode == 0, errors
+    assert json.loads(out)["pages_embedded"] == 311
