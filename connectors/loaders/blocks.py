@@ -24,7 +24,7 @@ from connectors.page import Page
 Kind = Literal["heading", "paragraph", "item", "code", "table"]
 
 # More columns than this are no table on a page any more: their rows are written as lines.
-_MOST_COLUMNS = 10
+_MOST_COLUMNS = 14
 # Paragraphs are cut to at most this, so that a page need not end far above its foot because the next is long.
 _CUT = FULL // 2
 # Smaller pictures are bullets, lines, icons and tracking pixels.
@@ -181,7 +181,7 @@ def blocks_text(blocks: Iterable[Block]) -> str:
 
 def _block_text(block: Block) -> str:
     if block.kind == "table":
-        return "\n".join(" | ".join(row) for row in block.rows)
+        return "\n".join(" | ".join(row).rstrip(" |") for row in block.rows)
     return f"{'  ' * block.level}- {block.text}" if block.kind == "item" else block.text
 
 
@@ -257,7 +257,7 @@ def _table_parts(table: Block) -> Iterator[Block]:
             continue
         row_load = _row_load(cells)
         if rows and load + row_load > FULL // 2:
-            yield replace(table, rows=tuple(rows))
+            yield replace(table, rows=_without_empty_columns(rows))
             rows, load = [], 0
         if row_load > MOST:
             yield from (Block("paragraph", piece) for piece in split_text("\n".join(filter(None, cells))))
@@ -265,7 +265,13 @@ def _table_parts(table: Block) -> Iterator[Block]:
             rows.append(cells)
             load += row_load
     if rows:
-        yield replace(table, rows=tuple(rows))
+        yield replace(table, rows=_without_empty_columns(rows))
+
+
+def _without_empty_columns(rows: list[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """Sheets have columns that only keep others apart."""
+    used = sorted({place for row in rows for place, cell in enumerate(row) if cell})
+    return tuple(tuple(row[place] if place < len(row) else "" for place in used) for row in rows)
 
 
 def _load(block: Block) -> int:

@@ -21,6 +21,10 @@ _FIELD = re.compile(rb"^([A-Za-z][A-Za-z0-9-]*):[ \t]")
 _MACHINE_FIELDS = frozenset(
     (b"received", b"message-id", b"mime-version", b"return-path", b"delivered-to", b"dkim-signature", b"x-mailer")
 )
+# What `sniff` is given at most.
+_HEAD_BYTES = 1024
+# Longer header fields (thousands of receivers) take the standard library's parser minutes.
+_LONG_FIELD = 10_000
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -56,7 +60,8 @@ class MailLoader(BlockLoader):
     def sniff(cls, head: bytes) -> bool:
         """Whether `head` begins with header fields, one of which only mail programs write."""
         names: set[bytes] = set()
-        for line in head.removeprefix(b"\xef\xbb\xbf").splitlines()[:-1]:
+        lines = head.removeprefix(b"\xef\xbb\xbf").splitlines()
+        for line in lines[:-1] if len(head) >= _HEAD_BYTES else lines:  # the last line of a longer file is cut off
             if not line:
                 break
             if line[:1] in b" \t" and names:
@@ -155,12 +160,11 @@ def _sealed(message: Message) -> str:
 
 def _field(message: Message, name: str) -> str:
     """A header field's decoded text on one line; what is broken in it is replaced, never raised."""
+    raw = next((str(value) for key, value in message.raw_items() if key.lower() == name.lower()), "")
     try:
-        value = message[name]
-        text = "" if value is None else str(value)
-    except (MessageError, ValueError, LookupError, IndexError, AttributeError, TypeError):
-        # The standard library's header parser gives up on some; the bytes as they stand are better than nothing.
-        text = next((str(raw) for key, raw in message.raw_items() if key.lower() == name.lower()), "")
+        text = raw if len(raw) > _LONG_FIELD else str(message[name] or "")
+    except (MessageError, ValueError, LookupError, AttributeError, TypeError):
+        text = raw  # the standard library's parser gives up on some; as it stands it is better than nothing
     return one_line(text.encode("utf-8", "replace").decode(), 1000)
 
 

@@ -66,22 +66,24 @@ def typeset(html: str) -> Typeset | None:
         more, filled = story.place(pymupdf.Rect(margin, margin, width - margin, height - margin))
         # Columns that do not fit stand out at the right, where they would be cut off.
         if not more and filled[2] <= width - margin / 2:
-            return _drawn(pymupdf, story, scale, min(HEIGHT, max(_LEAST_HEIGHT, filled[3] * scale + MARGIN)))
+            least = _LEAST_HEIGHT / scale
+            return _drawn(pymupdf, story, scale, width, min(height, max(least, filled[3] + margin)))
     return None
 
 
-def _drawn(pymupdf: Any, story: Any, scale: float, height: float) -> Typeset:
+def _drawn(pymupdf: Any, story: Any, scale: float, width: float, height: float) -> Typeset:
     """The placed story as a picture, through a display list: no PDF is made, no font embedded."""
     mupdf = pymupdf.mupdf
-    shown = pymupdf.DisplayList(mupdf.FzDisplayList(mupdf.FzRect(0, 0, WIDTH, height)))
+    shown = pymupdf.DisplayList(mupdf.FzDisplayList(mupdf.FzRect(0, 0, width, height)))
     device = mupdf.fz_new_list_device(shown.this)
-    mupdf.fz_draw_story(story.this, device, mupdf.FzMatrix(scale, 0, 0, scale, 0, 0))
+    # Drawn in its own size: MuPDF clips a story that is scaled here to where it stood unscaled.
+    mupdf.fz_draw_story(story.this, device, mupdf.FzMatrix())
     mupdf.fz_close_device(device)
-    zoom = pymupdf.Matrix(DPI / 72, DPI / 72)
+    zoom = pymupdf.Matrix(scale * DPI / 72, scale * DPI / 72)
     pixels = shown.get_pixmap(matrix=zoom, colorspace=pymupdf.csRGB, alpha=False)
     image = Image.frombytes("RGB", (pixels.width, pixels.height), pixels.samples_mv)
     layer = pymupdf.TextPage(shown.get_textpage(flags=pymupdf.TEXT_PRESERVE_WHITESPACE))
-    boxes = (box for word in layer.extractWORDS() for box in _boxes(word, WIDTH, height))
+    boxes = (box for word in layer.extractWORDS() for box in _boxes(word, width, height))
     return Typeset(image, tuple(boxes))
 
 

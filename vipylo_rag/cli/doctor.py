@@ -8,6 +8,7 @@ from typing import Literal
 
 import typer
 
+from embedder.errors import ViPyloError
 from vipylo_rag.cli.options import JsonOption
 
 PACKAGES = ("vipylo-rag", "torch", "transformers", "llama-index-core", "qdrant-edge-py", "qdrant-client", "pymupdf",
@@ -16,6 +17,8 @@ PACKAGES = ("vipylo-rag", "torch", "transformers", "llama-index-core", "qdrant-e
 EXTRAS = {
     "flash-attn": ("gpu", "faster attention on a GPU (attn_implementation='flash_attention_2')"),
     "sentence-transformers": ("bench", "the parity test of checkpoints"),
+    "ray": ("ray", "ingest on several machines (vipylo ingest --ray)"),
+    "langchain-core": ("langchain", "the LangChain adapters"),
 }
 
 
@@ -105,6 +108,48 @@ def _loaders() -> Check:
     return Check("loaders", "ok", "; ".join(f"{name}: {' '.join(suffixes)}" for name, suffixes in known.items()))
 
 
+def _office() -> Check:
+    """Which way Office documents take. LibreOffice is started, since one that is there may still be broken."""
+    import tempfile
+    from pathlib import Path
+
+    from connectors.loaders.libreoffice import converted, find_soffice
+    from connectors.loaders.libreoffice_fonts import fonts_without_vietnamese
+
+    soffice = find_soffice()
+    if soffice is None:
+        return Check(
+            "LibreOffice", "missing",
+            "docx, pptx, xlsx, odt, odp, ods are read as text (typeset, pictures apart); doc, ppt, xls, rtf are not. "
+            "To have pages as printed, install LibreOffice (Debian: apt install libreoffice-nogui), or name soffice in "
+            "VIPYLO_SOFFICE",
+        )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        note = Path(folder) / "note.rtf"
+        note.write_text("{\\rtf1 xin chao}")
+        with converted(note, "rtf", "a test document", "pdf", seconds=60, soffice=soffice):
+            detail = f"{soffice} prints Office documents"
+    if rejected := fonts_without_vietnamese():
+        detail += f"; for Vietnamese without {', '.join(rejected)}, which lack letters of it"
+    return Check("LibreOffice", "ok", detail)
+
+
+def _ocr() -> Check:
+    from connectors.loaders.ocr import load_ocr
+
+    ready, reasons = [], []
+    for name in ("tesseract", "rapidocr"):
+        try:
+            load_ocr(name)
+            ready.append(name)
+        except ViPyloError as error:
+            reasons.append(" ".join(str(error).split()))
+    state: Literal["ok", "missing"] = "ok" if ready else "missing"
+    return Check(
+        "OCR", state, "; ".join(([f"{', '.join(ready)} ready (off unless asked for)"] if ready else []) + reasons)
+    )
+
+
 def _gpu() -> Check:
     import torch
 
@@ -118,6 +163,8 @@ _WORKING: dict[str, Callable[[], Check]] = {
     "starter model": _model,
     "embedded store": _store,
     "loaders": _loaders,
+    "LibreOffice": _office,
+    "OCR": _ocr,
     "GPU": _gpu,
 }
 
