@@ -1,7 +1,10 @@
 """PDF pages through PDFium (pypdfium2: Apache-2.0 or BSD-3-Clause)."""
 
 import ctypes
-from collections.abc import Iterator
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,6 +29,10 @@ _BREAKS = (0x02, 0xFFFE)
 _BLANKS = frozenset({0x09, 0x0A, 0x0D, 0x20, 0xA0, 0x3000, *range(0x2000, 0x200B)})
 # The page's corners are asked for as integers on a raster so fine that rounding is not seen.
 _FINE = 1_000_000
+# How many letters of a page are asked which way they stand.
+_ASKED_LETTERS = 60
+# PDFium never forgets what it parsed (70 KB a page and more): after so many pages the file is opened anew.
+_KEPT_PAGES = 128
 
 
 class PdfiumRenderer:
@@ -39,8 +46,15 @@ class PdfiumRenderer:
 
         if not path.is_file():
             raise DocumentError(f"{path}: does not exist")
-        try:
+
+        def opened() -> Any:
             document = pypdfium2.PdfDocument(path, password=password)
+            if document.get_formtype():
+                document.init_forms()  # without it, what is filled into form fields is not drawn
+            return document
+
+        try:
+            document = opened()
         except pypdfium2.PdfiumError as error:
             if "password" in str(error).lower():
                 raise password_error(path, password) from error
@@ -48,9 +62,7 @@ class PdfiumRenderer:
         if len(document) < 1:
             document.close()
             raise DocumentError(f"{path}: {BROKEN}")
-        if document.get_formtype():
-            document.init_forms()  # without it, what is filled into form fields is not drawn
-        return _PdfiumDocument(document, pypdfium2.raw)
+        return _PdfiumDocument(document, opened, pypdfium2.raw)
 
 
 @dataclass(frozen=True)
@@ -64,8 +76,10 @@ class _Layer:
 class _PdfiumDocument:
     repaired: ClassVar[bool] = False  # PDFium repairs in silence
 
-    def __init__(self, document: Any, raw: Any) -> None:
+    def __init__(self, document: Any, reopen: Callable[[], Any], raw: Any) -> None:
         self._document: Any | None = document
+        self._reopen = reopen
+        self._loads = 0
         self._raw = raw
         self._page: Any = None
         self._layer: _Layer | None = None
@@ -101,6 +115,11 @@ class _PdfiumDocument:
     def _loaded(self, page_index: int) -> Any:
         if self._page is None or self._index != page_index:
             self._let_go()  # first: never two pages at a time
+            self._loads += 1
+            if self._loads % _KEPT_PAGES == 0:
+                self._open().close()
+                self._document = None  # should the file be gone, it stays closed
+                self._document = self._reopen()
             self._page = self._open()[page_index]
             self._index = page_index
         return self._page
@@ -114,7 +133,7 @@ class _PdfiumDocument:
         try:
             page = self._loaded(page_index)
             if self._layer is None:
-                letters = page.get_textpage()
+                letters = _upright(self._raw, page)
                 try:
                     self._layer = _read(self._raw, page, letters)
                 finally:
@@ -179,18 +198,49 @@ def _read(raw: Any, page: Any, letters: Any) -> _Layer:
 def _letters(raw: Any, letters: Any) -> Iterator[tuple[int, tuple[float, float, float, float] | None]]:
     """Each letter's code with its left, bottom, right, top in the file's coordinates; None for one without a place."""
     rect = raw.FS_RECTF()
+    blanks: list[int] = []
     for index in range(letters.count_chars()):
         code = raw.FPDFText_GetUnicode(letters, index)
         if code in _BLANKS:
-            yield code, None
+            blanks.append(code)
         elif code:
+            if not (blanks and unicodedata.combining(chr(min(code, 0x10FFFF)))):
+                yield from ((blank, None) for blank in blanks)
+            # else: PDFium sees a new line in a mark that stands above its letter.
+            blanks = []
             # "Loose" is the whole height of the font: boxes of one line are of one height, as MuPDF's.
             found = raw.FPDFText_GetLooseCharBox(letters, index, rect)
             bounds = (rect.left, rect.bottom, rect.right, rect.top)
             yield code, bounds if found and bounds != (0, 0, 0, 0) else None
 
 
-def _placer(raw: Any, page: Any) -> Any:
+def _upright(raw: Any, page: Any) -> Any:
+    """The page's text layer, read the way that most of its letters stand.
+
+    PDFium cuts text into lines as the page is shown: one that is shown lying or upside down would come letter by
+    letter. The page is turned for the reading and back.
+    """
+    letters = page.get_textpage()
+    shown = page.get_rotation()
+    count = letters.count_chars()
+    sample = range(0, count, max(1, count // _ASKED_LETTERS))
+    turns = Counter(
+        round(-math.degrees(raw.FPDFText_GetCharAngle(letters, index)) / 90) * 90 % 360
+        for index in sample
+        if raw.FPDFText_GetUnicode(letters, index) not in _BLANKS
+    )
+    best = turns.most_common(1)[0][0] if turns else shown
+    if best == shown:
+        return letters
+    letters.close()
+    page.set_rotation(best)
+    try:
+        return page.get_textpage()
+    finally:
+        page.set_rotation(shown)
+
+
+def _placer(raw: Any, page: Any) -> Callable[[float, float, float, float], tuple[float, float, float, float]]:
     """The function from a box in the file's coordinates to fractions of the page as shown (rotated, cropped)."""
     x, y = ctypes.c_double(), ctypes.c_double()
     corners = []
@@ -203,10 +253,12 @@ def _placer(raw: Any, page: Any) -> Any:
     if not area:
         raise DocumentError("the page has no area")
 
+    def share(px: float, py: float) -> tuple[float, float]:
+        px, py = px - left, py - top
+        return (d * px - c * py) / area, (a * py - b * px) / area
+
     def place(x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
-        spots = [((d * (px - left) - c * (py - top)) / area, (a * (py - top) - b * (px - left)) / area)
-                 for px, py in ((x0, y0), (x1, y1))]  # fmt: skip
-        (u0, v0), (u1, v1) = spots
+        (u0, v0), (u1, v1) = share(x0, y0), share(x1, y1)
         return min(u0, u1), min(v0, v1), max(u0, u1), max(v0, v1)
 
     return place

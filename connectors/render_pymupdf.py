@@ -19,6 +19,10 @@ from connectors.render_protocol import (
     word_boxes,
 )
 
+# MuPDF keeps decoded pictures and fonts, up to 256 MB of them. Emptied after so many pages it stays small, and what
+# neighbouring pages share is still read once.
+_KEPT_PAGES = 8
+
 
 class PyMuPDFRenderer:
     """Renders with MuPDF through PyMuPDF (AGPL-3.0 or commercial). MuPDF's messages on stderr are switched off."""
@@ -57,6 +61,7 @@ class _MuPDFDocument:
         self._page: Any = None
         self._layer: Any = None
         self._index = -1
+        self._loads = 0
 
     @property
     def page_count(self) -> int:
@@ -99,6 +104,9 @@ class _MuPDFDocument:
     def _loaded(self, page_index: int) -> Any:
         if self._page is None or self._index != page_index:
             self._page = self._layer = None  # first: never two pages at a time
+            self._loads += 1
+            if self._loads % _KEPT_PAGES == 0:
+                self._pymupdf.TOOLS.store_shrink(100)
             self._page = self._document.load_page(page_index)
             self._index = page_index
         return self._page

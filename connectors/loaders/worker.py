@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -83,6 +84,8 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     settings = json.loads(requests.readline() or "{}")
     _limit_memory(settings.get("memory_bytes"))
     registry = LoaderRegistry(settings.get("loaders"))
+    with suppress(Exception):  # what is wrong with a loader is told with the first document that asks for it
+        _ = registry.suffixes  # makes the loaders
     answers.write(json.dumps({"event": "ready"}) + "\n")
     answers.flush()
     for line in requests:

@@ -11,8 +11,9 @@ from PIL import Image
 from connectors.errors import DocumentError
 from connectors.loaders.base import PageFailure
 from connectors.loaders.pdf import PDFLoader
-from connectors.page import Page
+from connectors.page import Page, WordBox
 from connectors.render import PyMuPDFRenderer, RenderedDocument
+from embedder.errors import PluginError
 
 
 def write_pdf(path: Path, *texts: str, **save: Any) -> Path:
@@ -147,3 +148,48 @@ def test_a_200_inch_page_is_scaled_not_refused(tmp_path: Path) -> None:
 def test_ligatures_are_opened_and_text_is_composed(tmp_path: Path) -> None:
     (page,) = pages(write_pdf(tmp_path / "l.pdf", "e\ufb03cient Tie\u0302\u0301ng Vie\u0323\u0302t"))
     assert page.text == "efficient Tiếng Việt"
+
+
+class Reading:
+    """An OCR engine that sees three words on two lines in every picture."""
+
+    name = "reading glasses"
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int]] = []
+
+    def words(self, image: Image.Image) -> tuple[WordBox, ...]:
+        self.seen.append(image.size)
+        return (
+            WordBox("Biên", 0.1, 0.1, 0.2, 0.12),
+            WordBox("bản", 0.22, 0.1, 0.3, 0.12),
+            WordBox("họp", 0.1, 0.2, 0.2, 0.22),
+        )
+
+
+class Blind(Reading):
+    def words(self, image: Image.Image) -> tuple[WordBox, ...]:
+        raise RuntimeError("no light")
+
+
+def test_ocr_reads_only_pages_without_text(tmp_path: Path) -> None:
+    path = write_pdf(tmp_path / "s.pdf", "has words", "")
+    engine = Reading()
+    layered, scanned = pages(path, ocr=engine)
+    assert (
+        layered.text == "has words" and layered.metadata == {} and [w.text for w in layered.words] == ["has", "words"]
+    )
+    assert scanned.text == "Biên bản\nhọp" and scanned.metadata == {"ocr": "reading glasses"}
+    assert [word.text for word in scanned.words] == ["Biên", "bản", "họp"]
+    assert scanned.image is not None and engine.seen == [scanned.image.size]
+    assert pages(path)[1].text == "" and pages(path)[1].words == ()
+
+
+def test_ocr_that_fails_leaves_the_picture(tmp_path: Path) -> None:
+    (page,) = pages(write_pdf(tmp_path / "s.pdf", ""), ocr=Blind())
+    assert page.image is not None and page.text == "" and page.metadata == {"ocr_error": "RuntimeError: no light"}
+
+
+def test_an_unknown_ocr_engine_is_refused_by_name() -> None:
+    with pytest.raises(PluginError, match="telescope"):
+        PDFLoader(ocr="telescope")
