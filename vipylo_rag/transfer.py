@@ -53,7 +53,8 @@ def export_index(parts: Parts, file: Path, progress: Progress | None = None) -> 
     draft = file.with_name(f"{file.name}.part")
     try:
         with draft.open("wb") as target:
-            report = _write(parts, Writer(target), progress or (lambda done, total: None))
+            with Writer(target) as writer:
+                report = _write(parts, writer, progress or (lambda done, total: None))
             target.flush()
             os.fsync(target.fileno())
         report = replace(report, bytes=draft.stat().st_size)
@@ -101,7 +102,6 @@ def _write(parts: Parts, writer: Writer, progress: Progress) -> ExportReport:
             )
         writer.copy(ASSETS + name, picture)
         progress(pages + number, pages + len(assets))
-    writer.close()
     return ExportReport(pages, len(assets), 0)
 
 
@@ -227,6 +227,8 @@ def _points(reader: Reader, progress: Callable[[int], None]) -> Iterator[Point]:
             number += 1
             vector = np.frombuffer(vectors.read(4 * dim), dtype="<f4")
             payload = row["payload"]
+            if not np.isfinite(vector).all() or not vector.any():
+                raise InputError(f"{VECTORS}: row {number} holds NaN or infinity, or nothing but zeros")
             _check_page(reader, row["id"], payload)
             yield Point(row["id"], vector.astype(np.float32), payload["text"], payload)
             progress(number)

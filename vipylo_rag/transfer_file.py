@@ -55,11 +55,11 @@ class Header(BaseModel):
 
 
 class Writer:
-    """Writes such a file. Entries come one after the other; `close` adds the checksums."""
+    """Writes such a file. Entries come one after the other; leaving the `with` block adds the checksums."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._zip = zipfile.ZipFile(file, "w", allowZip64=True)
-        self._sums = tempfile.TemporaryFile("w+b")  # noqa: SIM115  # closed in `close`
+        self._sums = tempfile.TemporaryFile("w+b")  # noqa: SIM115  # closed in `__exit__`
         self.entries = 0
 
     @contextmanager
@@ -87,13 +87,19 @@ class Writer:
             while piece := source.read(_BLOCK):
                 put(piece)
 
-    def close(self) -> None:
-        """Add the checksums and end the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Add the checksums and end the file; after an error it stays without them, which no reader takes."""
         with self._sums, self._zip:
-            self._sums.seek(0)
-            with self.entry(CHECKSUMS, shrink=True) as put:
-                while piece := self._sums.read(_BLOCK):
-                    put(piece)
+            if error is None:
+                self._sums.seek(0)
+                with self.entry(CHECKSUMS, shrink=True) as put:
+                    while piece := self._sums.read(_BLOCK):
+                        put(piece)
 
 
 class Reader:
@@ -105,6 +111,8 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if not path.is_file():
+            raise InputError(f"{path} does not exist, or is no file")
         with self.checked():
             self._zip = zipfile.ZipFile(path)
         try:
@@ -140,8 +148,8 @@ class Reader:
         with self._zip.open(name) as source:
             entry = Entry(source)
             yield entry
-        if entry.read(1):
-            raise InputError(f"{self._path} is damaged: {name} holds more than it should")
+            if entry.read(1):
+                raise InputError(f"{self._path} is damaged: {name} holds more than it should")
         if entry.sha256 != self._sums[name]:
             raise InputError(f"{self._path} is damaged: the checksum of {name} is another")
 
@@ -163,16 +171,16 @@ class Reader:
 
     @contextmanager
     def checked(self) -> Iterator[None]:
-        """What the libraries say of a damaged file, as an error of ours."""
+        """What is wrong with the file, also in the libraries' words, as an error of ours that names it."""
         try:
             yield
-        except FileNotFoundError as error:
-            raise InputError(f"{self._path} does not exist") from error
+        except InputError as error:
+            if str(self._path) in str(error):
+                raise
+            raise InputError(f"{self._path} is refused: {error}") from error
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise InputError(f"{self._path} is damaged, or no file of `vipylo export`: {error}") from error
         except (ValidationError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, InputError):
-                raise
             said = " ".join(str(error).split())[:200]
             raise InputError(f"{self._path} is damaged, or no file of `vipylo export`: {said}") from error
 
