@@ -6,7 +6,11 @@ from typing import Any
 
 from llama_index.core.readers.base import BaseReader
 
+from connectors.loaders.base import Loader
 from connectors.loaders.registry import LoaderRegistry
+
+# A loader has a reader's methods without importing LlamaIndex, which reader processes do not need.
+BaseReader.register(Loader)  # type: ignore[type-abstract]
 
 
 def file_extractor(

@@ -1,5 +1,6 @@
 """PDF documents through the loader: pages, passwords, damage, and one bad page among good ones."""
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,15 @@ def test_ocr_that_fails_leaves_the_picture(tmp_path: Path) -> None:
 def test_an_unknown_ocr_engine_is_refused_by_name() -> None:
     with pytest.raises(PluginError, match="telescope"):
         PDFLoader(ocr="telescope")
+
+
+def test_a_loader_is_a_reader_to_llama_index(tmp_path: Path) -> None:
+    from llama_index.core.readers.base import BaseReader
+
+    import connectors.llama_index  # noqa: F401
+
+    loader = PDFLoader(image_dir=tmp_path)
+    assert isinstance(loader, BaseReader)
+    (node,) = asyncio.run(loader.aload_data(write_pdf(tmp_path / "a.pdf", "words")))
+    assert node.text_resource is not None and node.text_resource.text == "words"
+    assert len(list(asyncio.run(loader.alazy_load_data(tmp_path / "a.pdf")))) == 1
