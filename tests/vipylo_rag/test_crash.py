@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-TRIALS = {"ingest": 8, "update": 10, "reindex": 8}
+TRIALS = {"ingest": 7, "update": 8, "reindex": 7}
 ROOT = Path(__file__).parents[2]
 
 
@@ -19,7 +19,7 @@ def test_a_killed_run_resumes_to_the_same_index(tmp_path: Path) -> None:
     seed = int(os.environ.get("VIPYLO_CRASH_SEED", "4"))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "tests.vipylo_rag.crash", str(tmp_path), str(seed), json.dumps(TRIALS)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     scenarios = json.loads(done.stdout.splitlines()[-1])["scenarios"]
     failures = [failure for outcome in scenarios.values() for failure in outcome["failures"]]
