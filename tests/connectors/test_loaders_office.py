@@ -138,7 +138,8 @@ def open_document(path: Path, kind: str, body: str) -> Path:
 def test_open_document_as_text(tmp_path: Path) -> None:
     text = (
         "<office:text><text:h text:outline-level='1'>Đề<text:s text:c='2'/>mục</text:h><text:p>một\n  dòng"
-        "<text:line-break/>hai</text:p><text:list><text:list-item><text:p>mục con</text:p></text:list-item></text:list></office:text>"
+        "<text:line-break/>hai</text:p><text:list><text:list-item><text:p>mục con</text:p>"
+        "</text:list-item></text:list></office:text>"
     )
     (page,) = pages(open_document(tmp_path / "a.odt", "text", text))
     assert page.text == "Đề  mục\n\nmột dòng\nhai\n\n- mục con" and page.metadata["format"] == "odt"
