@@ -155,23 +155,14 @@ class Bookkeeping:
         self._progress(self.report)
         return False
 
+    def digests(self, source: str) -> dict[int, str]:
+        """The digests of the pages of an open source that are stored already, by number: see `page_digest`."""
+        known = self._open[source].known.values()
+        return {row.page: row.digest for row in known if row.state == "done" and row.digest}
+
     def point(self, page: PageRead, vector: Vector) -> Point:
         """A page as the store keeps it."""
-        return Point(page_id(page.source, page.number, self._tenant), vector, page.text, self._payload(page))
-
-    def _payload(self, page: PageRead) -> dict[str, Any]:
-        return page_payload(
-            source=page.source,
-            number=page.number,
-            kind=page.kind,
-            text=page.text,
-            content_sha256=page.content_sha256,
-            tenant=self._tenant,
-            asset=page.asset,
-            words=page.words,
-            size=page.size,
-            metadata=page.metadata,
-        )
+        return page_point(page, vector, self._tenant)
 
     def stored(self, pages: Sequence[PageRead], seconds: float) -> None:
         """These pages are durably in the store; embedding and storing them took `seconds` in all."""
@@ -180,7 +171,7 @@ class Bookkeeping:
         share = seconds / len(pages)
         with self.report.timed("ledger"), self._ledger.transaction():
             self._ledger.put_pages(self._row(page, share) for page in pages)
-            found = {pair for page in pages for pair in json_types(self._payload(page))}
+            found = {pair for page in pages for pair in json_types(payload_of(page, self._tenant))}
             self._ledger.add_fields(found - self._fields, self._tenant)
         self._fields |= found
         for page in pages:
@@ -399,6 +390,27 @@ class Bookkeeping:
 
     def _failures(self, failure: Failure) -> None:
         self.report.failures.append(failure)
+
+
+def page_point(page: PageRead, vector: Vector, tenant: str) -> Point:
+    """A page of a tenant as the store keeps it."""
+    return Point(page_id(page.source, page.number, tenant), vector, page.text, payload_of(page, tenant))
+
+
+def payload_of(page: PageRead, tenant: str) -> dict[str, Any]:
+    """What is stored beside a page's vector."""
+    return page_payload(
+        source=page.source,
+        number=page.number,
+        kind=page.kind,
+        text=page.text,
+        content_sha256=page.content_sha256,
+        tenant=tenant,
+        asset=page.asset,
+        words=page.words,
+        size=page.size,
+        metadata=page.metadata,
+    )
 
 
 def page_digest(page: PageRead) -> str:

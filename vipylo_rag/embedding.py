@@ -47,27 +47,10 @@ class EmbeddingLine:
 
     While the model works on one batch, the next is decoded and the one before is stored. At most three batches are in
     work, so memory is bounded by three times a batch's pixels.
-
-    Args:
-        point: makes the point of a page and its vector.
-        report: gets the seconds of each stage.
     """
 
-    def __init__(
-        self,
-        embedder: Embedder,
-        store: VectorStore,
-        assets: Path,
-        point: Callable[[PageRead, Vector], Point],
-        report: IngestReport,
-    ) -> None:
-        self._encoder = Encoder(embedder)
-        self._store = store
-        self._assets = assets
-        self._point = point
-        self._report = report
-        self._model = threading.Lock()
-        self._clock = threading.Lock()
+    def __init__(self, station: "EmbeddingStation") -> None:
+        self._station = station
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="embed")
         self._waiting: deque[Future[Embedded]] = deque()
 
@@ -78,7 +61,7 @@ class EmbeddingLine:
 
     def put(self, batch: Sequence[PageRead]) -> list[Embedded]:
         """Take a batch; returns those that are ready, after waiting for one if too many are in work."""
-        self._waiting.append(self._threads.submit(self._work, list(batch)))
+        self._waiting.append(self._threads.submit(self._station.work, list(batch)))
         ready = self.ready()
         while len(self._waiting) >= _IN_WORK:
             ready.append(self._waiting.popleft().result())
@@ -101,7 +84,37 @@ class EmbeddingLine:
         """Let the batch that is in work end, and drop the others."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _work(self, batch: list[PageRead]) -> Embedded:
+
+class EmbeddingStation:
+    """Decodes, embeds and stores one batch of pages at a time; several threads may bring batches.
+
+    Args:
+        point: makes the point of a page and its vector.
+        report: gets the seconds of each stage.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        store: VectorStore,
+        assets: Path,
+        point: Callable[[PageRead, Vector], Point],
+        report: IngestReport,
+    ) -> None:
+        self._encoder = Encoder(embedder)
+        self._store = store
+        self._assets = assets
+        self._point = point
+        self._report = report
+        self._model = threading.Lock()
+        self._clock = threading.Lock()
+
+    def work(self, batch: Sequence[PageRead]) -> Embedded:
+        """Embed and store a batch.
+
+        Raises:
+            StoreError: the store is away or broken; no page is to blame. EmbedderFailedError: the embedder is.
+        """
         done = Embedded()
         begun = time.perf_counter()
         samples = self._samples(batch, done)

@@ -15,16 +15,18 @@ from embedder.errors import InputError
 from embedder.protocol import Embedder
 from vipylo_rag.backup import backup
 from vipylo_rag.bookkeeping import delete_source
+from vipylo_rag.cluster import Cluster
 from vipylo_rag.collect import Collected, collect
-from vipylo_rag.ingest import IngestOptions
+from vipylo_rag.ingest_options import IngestOptions
 from vipylo_rag.ledger import SourceRow
 from vipylo_rag.manifest import Manifest
 from vipylo_rag.opening import Access, Parts, embedder_record, open_parts, tidied, writing
+from vipylo_rag.pipeline import LocalPipeline, Pipeline
 from vipylo_rag.query import FieldTypes, ImageInput, Query, checked_filter, field_types
 from vipylo_rag.reindex import BATCH_PAGES, ReindexReport, rebuild
 from vipylo_rag.reindex import Progress as ReindexProgress
 from vipylo_rag.report import IngestReport, Progress
-from vipylo_rag.runs import Planned, plan, retry, run, unfinished
+from vipylo_rag.runs import MakePipeline, Planned, plan, retry, run, unfinished
 from vipylo_rag.search import Hit
 from vipylo_rag.sources import source_name
 from vipylo_rag.tenants import check_tenant, for_tenant
@@ -116,6 +118,7 @@ class MultimodalIndex:
         workers: int | None = None,
         page_seconds: float = PAGE_SECONDS,
         loader_options: Mapping[str, Mapping[str, Any]] | None = None,
+        cluster: Cluster | None = None,
         progress: Progress | None = None,
     ) -> IngestReport:
         """Bring the index up to date with files and folders. Unchanged files cost a hash; bad ones are reported.
@@ -131,6 +134,7 @@ class MultimodalIndex:
             workers: child processes that read and render (default: a quarter of the cores, at least 1).
             page_seconds: longest time that reading one page may take.
             loader_options: constructor arguments by loader name, such as {"pdf": {"password": "..."}}.
+            cluster: the machines that read and embed (an index on a server only); None: this one.
             progress: called with the report so far.
 
         Raises:
@@ -148,25 +152,27 @@ class MultimodalIndex:
             loader_options=loader_options or {},
         )
         with self._writing():
-            return run(self._parts(), self.embedder, _paths(paths), options, progress)
+            return run(self._parts(), self._pipeline(cluster), _paths(paths), options, progress)
 
     def resume(
         self,
         *,
         loader_options: Mapping[str, Mapping[str, Any]] | None = None,
+        cluster: Cluster | None = None,
         progress: Progress | None = None,
     ) -> IngestReport:
         """Repeat the last run that did not come to its end, with its paths and options.
 
         Args:
             loader_options: added to the run's; passwords are not noted and must be given again.
+            cluster: as `ingest`; it may be another one than the run began on.
 
         Raises:
             InputError: there is no such run. Else as `ingest`.
         """
         with self._writing():
             paths, options = unfinished(self.ledger, loader_options or {})
-            return run(self._parts(), self.embedder, paths, options, progress)
+            return run(self._parts(), self._pipeline(cluster), paths, options, progress)
 
     def retry(
         self,
@@ -191,7 +197,7 @@ class MultimodalIndex:
             loader_options=loader_options or {},
         )
         with self._writing():
-            return retry(self._parts(), self.embedder, _paths(paths), options, progress)
+            return retry(self._parts(), self._pipeline(None), _paths(paths), options, progress)
 
     def plan(
         self,
@@ -338,6 +344,18 @@ class MultimodalIndex:
         """
         with self._writing():
             return export_index(self._parts(), Path(file), progress)
+
+    def _pipeline(self, cluster: Cluster | None) -> MakePipeline:
+        """How documents become stored pages, made when a run begins; only the local way loads the model here."""
+
+        def make(options: IngestOptions) -> Pipeline:
+            if cluster is None:
+                return LocalPipeline(self.embedder, self.store, self.assets, options)
+            from vipylo_rag.distributed import DistributedPipeline
+
+            return DistributedPipeline(self.directory, self.manifest, self._access, cluster, options)
+
+        return make
 
     def _parts(self) -> Parts:
         return Parts(self.directory, self.manifest, self._embedder, self.store, self.ledger)

@@ -1,74 +1,37 @@
 """Ingest: discover -> hash -> read in child processes -> embed in batches -> upsert -> ledger.
 
 Killed at any moment, the next run resumes: a page counts only when its vector is stored and the ledger says so, and a
-source only when its last page does. New pages are stored before old ones are deleted. What is read and when a source
-is closed is `vipylo_rag.bookkeeping`'s; here is the pipeline between the reader processes and the store.
+source only when its last page does. New pages are stored before old ones are deleted. How documents become stored pages
+is a `vipylo_rag.pipeline`'s, what is written down of them `vipylo_rag.bookkeeping`'s; here is what is given to which.
 """
 
-import os
 import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from connectors.errors import DocumentError
 from connectors.loaders.archive import MemberFailure, contains, members
-from connectors.loaders.pool import PAGE_SECONDS, Document, DocumentEnd, PageLost, PageRead, ReaderPool
+from connectors.loaders.pool import Document, DocumentEnd, PageLost
 from connectors.stores.protocol import VectorStore
-from embedder.protocol import Embedder
 from vipylo_rag.bookkeeping import Bookkeeping
-from vipylo_rag.embedding import Embedded, EmbeddingLine
+from vipylo_rag.embedding import Embedded
 from vipylo_rag.errors import IndexDirectoryError
+from vipylo_rag.ingest_options import IngestOptions
 from vipylo_rag.ledger import Container, Ledger
+from vipylo_rag.pipeline import Pipeline
 from vipylo_rag.report import IngestReport, Progress
 from vipylo_rag.rules import Decision
-from vipylo_rag.sources import file_facts, how_read, member_name, source_name, without_secrets
+from vipylo_rag.sources import file_facts, member_name, source_name
 
-BATCH_PAGES = 16
-# Decoded pages of a batch: 16 MP are 48 MB. Three batches are in work at a time.
-BATCH_PIXELS = 16_000_000
 # Below this a full scan is as quick as the graph, and building one takes seconds in which nothing else runs.
 OPTIMIZE_FROM = 10_000
 WORK_FOLDER = "work"
 # With less room than this, a file that could not be read was perhaps not at fault.
 _LEAST_FREE_BYTES = 16_000_000
-
-
-@dataclass(frozen=True)
-class IngestOptions:
-    """How a run works.
-
-    Attributes:
-        tenant: whose documents these are.
-        prune: remove sources below the given folders that are no longer on disk, and members that archives lost.
-        reread: read unchanged files too; only pages that changed are embedded.
-        retry: read again what failed before, though nothing about it changed.
-        workers: child processes that read and render (None: a quarter of the cores, at least 1).
-        page_seconds: longest time that reading one page may take.
-        loader_options: constructor arguments by loader name, such as {"pdf": {"password": "..."}}.
-    """
-
-    tenant: str = ""
-    prune: bool = False
-    reread: bool = False
-    retry: bool = False
-    workers: int | None = None
-    page_seconds: float = PAGE_SECONDS
-    loader_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    @property
-    def how(self) -> str:
-        """Digest of the way of reading."""
-        return how_read(self.loader_options, self.page_seconds)
-
-    def to_json(self) -> dict[str, Any]:
-        """What a run may note of itself: all but passwords."""
-        values = {name: getattr(self, name) for name in ("prune", "reread", "retry", "workers", "page_seconds")}
-        return values | {"loader_options": without_secrets(self.loader_options)}
 
 
 @dataclass
@@ -85,14 +48,15 @@ class Ingest:
     """One run over some files into one index. Make it, call `run` once, as the only writer.
 
     Args:
-        embedder, store, ledger: the index's parts.
+        pipeline: reads, embeds and stores.
+        store, ledger: the index's parts.
         directory: the index's directory.
         progress: called with the report so far, after each page and source.
     """
 
     def __init__(
         self,
-        embedder: Embedder,
+        pipeline: Pipeline,
         store: VectorStore,
         ledger: Ledger,
         directory: Path,
@@ -100,35 +64,23 @@ class Ingest:
         *,
         progress: Progress | None = None,
     ) -> None:
-        self._embedder = embedder
+        self._pipeline = pipeline
         self._store = store
         self._ledger = ledger
         self._directory = directory
         self._options = options
-        self._progress = progress or (lambda report: None)
-        assets = directory / "assets"
         self.report = IngestReport()
         self._books = Bookkeeping(
             ledger,
             store,
-            assets,
+            directory / "assets",
             self.report,
             tenant=options.tenant,
             how=options.how,
             reread=options.reread,
             retry=options.retry,
-            progress=self._progress,
+            progress=progress,
         )
-        self._pool = ReaderPool(
-            assets,
-            workers=options.workers or max(1, (os.cpu_count() or 1) // 4),
-            page_seconds=options.page_seconds,
-            loader_options=options.loader_options,
-        )
-        self._line = EmbeddingLine(embedder, store, assets, self._books.point, self.report)
-        self._batch: list[PageRead] = []
-        self._in_work: dict[str, int] = {}
-        self._ended: dict[str, str | None] = {}
         self._member_files: dict[str, Path] = {}
         self._walks: dict[str, _Walk] = {}
         self._deferred: list[tuple[Path, str, str | None]] = []
@@ -162,7 +114,6 @@ class Ingest:
                 "`vipylo ingest --resume`"
             ) from error
         finally:
-            self._line.stop()
             shutil.rmtree(work, ignore_errors=True)
         if self.report.pages_embedded and self._store.count() >= OPTIMIZE_FROM:
             self._store.optimize()
@@ -170,32 +121,21 @@ class Ingest:
         return self.report
 
     def _read(self, files: Iterable[tuple[Path, str, str | None]], *, defer: bool = True) -> None:
-        """Read files (with their source names and archives) through the whole pipeline."""
-        events = self._pool.read(self._documents(files, defer))
-        try:
-            while True:
-                idle, begun = self._line.idle, time.perf_counter()
-                event = next(events, None)
-                if idle:  # the model waited for this
-                    self.report.spent("read", time.perf_counter() - begun)
-                if event is None:
-                    break
-                match event:
-                    case PageRead():
-                        self._page(event)
-                    case PageLost():
+        """Read files (with their source names and archives) through the whole pipeline, and write down what became."""
+        for outcome in self._pipeline.run(self._documents(files, defer), self._books):
+            match outcome:
+                case Embedded():
+                    for page, reason in outcome.lost:
+                        self._books.lost(page.source, page.number, reason, (page.asset, page.words))
+                    self._books.stored(outcome.stored, outcome.seconds)
+                case PageLost():
+                    self._check_room()
+                    self._books.lost(outcome.source, outcome.number, outcome.reason)
+                case DocumentEnd():
+                    if outcome.error:
                         self._check_room()
-                        self._books.lost(event.source, event.number, event.reason)
-                    case DocumentEnd():
-                        if event.error:
-                            self._check_room()
-                        self._ended[event.source] = event.error
-                        self._close_if_done(event.source)
-                self._take(self._line.ready())
-            self._flush()
-            self._take(self._line.rest())
-        finally:
-            events.close()  # type: ignore[attr-defined]  # a generator; its children end with it
+                    self._books.close(outcome.source, outcome.error)
+                    self._release(outcome.source)
 
     # What is read
 
@@ -287,40 +227,6 @@ class Ingest:
             return
         self._books.begin(decision, archive, holds)
         yield Document(path, source)
-
-    # Pages on their way
-
-    def _page(self, page: PageRead) -> None:
-        if not self._books.wants(page):
-            return
-        self._in_work[page.source] = self._in_work.get(page.source, 0) + 1
-        self._batch.append(page)
-        pixels = sum(width * height for width, height in (page.size or (0, 0) for page in self._batch))
-        if len(self._batch) >= BATCH_PAGES or pixels >= BATCH_PIXELS:
-            self._flush()
-
-    def _flush(self) -> None:
-        batch, self._batch = self._batch, []
-        if batch:
-            self._take(self._line.put(batch))
-
-    def _take(self, embedded: Iterable[Embedded]) -> None:
-        """Write down what became of batches, and close the sources whose last pages these were."""
-        for batch in embedded:
-            for page, reason in batch.lost:
-                self._books.lost(page.source, page.number, reason, (page.asset, page.words))
-            self._books.stored(batch.stored, batch.seconds)
-            for page in [*batch.stored, *(page for page, _ in batch.lost)]:
-                self._in_work[page.source] -= 1
-            for source in {page.source for page in [*batch.stored, *(page for page, _ in batch.lost)]}:
-                self._close_if_done(source)
-
-    def _close_if_done(self, source: str) -> None:
-        if source not in self._ended or self._in_work.get(source):
-            return
-        self._in_work.pop(source, None)
-        self._books.close(source, self._ended.pop(source))
-        self._release(source)
 
     def _release(self, source: str) -> None:
         """A member is dealt with: its file goes, and perhaps it was the last of its archive."""

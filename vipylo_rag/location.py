@@ -10,7 +10,9 @@ from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.ledger import Ledger
 from vipylo_rag.manifest import FILE_NAME, StoreRecord
 
-_PARTS = frozenset({"assets", "store", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "writer.lock"})
+_PARTS = frozenset(
+    {"assets", "store", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "writer.lock", "work"}
+)
 
 
 @dataclass(frozen=True)

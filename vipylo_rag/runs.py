@@ -1,7 +1,7 @@
 """Runs of ingest as the ledger notes them: begun, ended, resumed, planned ahead, and repeated for what failed."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,18 @@ from typing import Any
 from connectors.errors import DocumentError
 from connectors.loaders.registry import check_loader_options
 from embedder.errors import InputError
-from embedder.protocol import Embedder
 from vipylo_rag.errors import IndexDirectoryError
-from vipylo_rag.ingest import Ingest, IngestOptions, gone_sources
+from vipylo_rag.ingest import Ingest, gone_sources
+from vipylo_rag.ingest_options import IngestOptions
 from vipylo_rag.ledger import Ledger
 from vipylo_rag.opening import Parts
+from vipylo_rag.pipeline import Pipeline
 from vipylo_rag.report import IngestReport, Progress
 from vipylo_rag.rules import Rules
 from vipylo_rag.sources import file_facts, find_files, source_name
+
+# Made when a run is sure to begin: it may have to load the model.
+MakePipeline = Callable[[IngestOptions], Pipeline]
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Planned:
 
 
 def run(
-    parts: Parts, embedder: Embedder, paths: Sequence[Path], options: IngestOptions, progress: Progress | None
+    parts: Parts, pipeline: MakePipeline, paths: Sequence[Path], options: IngestOptions, progress: Progress | None
 ) -> IngestReport:
     """Ingest files and folders, and note the run, so that it can be resumed if it does not come to its end.
 
@@ -43,11 +47,11 @@ def run(
     files = find_files(paths)
     check_loader_options(options.loader_options)
     number = parts.ledger.begin_run(options.tenant, [str(path.resolve()) for path in paths], options.to_json())
-    return _finish(parts, embedder, files, paths, options, progress, number)
+    return _finish(parts, pipeline, files, paths, options, progress, number)
 
 
 def retry(
-    parts: Parts, embedder: Embedder, paths: Sequence[Path], options: IngestOptions, progress: Progress | None
+    parts: Parts, pipeline: MakePipeline, paths: Sequence[Path], options: IngestOptions, progress: Progress | None
 ) -> IngestReport:
     """Read again what failed, all of it or what lies at and below `paths`. See `MultimodalIndex.retry`."""
     check_loader_options(options.loader_options)
@@ -55,21 +59,20 @@ def retry(
     if not files:
         return IngestReport()
     number = parts.ledger.begin_run(options.tenant, [str(file) for file in files], options.to_json())
-    return _finish(parts, embedder, files, (), options, progress, number)
+    return _finish(parts, pipeline, files, (), options, progress, number)
 
 
 def _finish(
     parts: Parts,
-    embedder: Embedder,
+    pipeline: MakePipeline,
     files: Sequence[Path],
     folders: Sequence[Path],
     options: IngestOptions,
     progress: Progress | None,
     number: int,
 ) -> IngestReport:
-    report = Ingest(embedder, parts.store, parts.ledger, parts.directory, options, progress=progress).run(
-        files, folders
-    )
+    run = Ingest(pipeline(options), parts.store, parts.ledger, parts.directory, options, progress=progress)
+    report = run.run(files, folders)
     counts = {key: value for key, value in dataclasses.asdict(report).items() if key != "failures"}
     parts.ledger.end_run(number, counts)
     return report

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 from connectors.stores.edge import EdgeStore
 from embedder import ColPaLiQwenEmbedder
 from tests.tiny_qwen import write_tiny_checkpoint
-from vipylo_rag import MultimodalIndex, ingest
+from vipylo_rag import MultimodalIndex, pipeline
 from vipylo_rag.ledger import Ledger
 from vipylo_rag.manifest import FILE_NAME, Manifest
 
@@ -327,7 +327,7 @@ def write_second(folder: Path) -> None:
 def main(folder: Path, seed: int, trials: dict[str, int]) -> None:
     """All scenarios; the last line of the output is the report."""
     begun = time.monotonic()
-    ingest.BATCH_PAGES = PAGES_AT_A_TIME
+    pipeline.BATCH_PAGES = PAGES_AT_A_TIME
     crashes = Crashes(folder, seed)
     documents = folder / "documents"
     write_first(documents)

@@ -17,14 +17,13 @@ from vipylo_rag.sources import source_name
 
 KILLED = """
 import os, signal, sys
-import vipylo_rag.ingest as module
-from vipylo_rag import MultimodalIndex
+from vipylo_rag import MultimodalIndex, ledger, pipeline
 
-module.BATCH_PAGES = 2
+pipeline.BATCH_PAGES = 2
 stop, where = int(sys.argv[4]), sys.argv[5]
-from vipylo_rag.embedding import EmbeddingLine
+from vipylo_rag.embedding import EmbeddingStation
 from vipylo_rag.bookkeeping import Bookkeeping
-owner, name = {"store": (EmbeddingLine, "_put"), "ledger": (module.Ledger, "put_pages"),
+owner, name = {"store": (EmbeddingStation, "_put"), "ledger": (ledger.Ledger, "put_pages"),
                "close": (Bookkeeping, "close")}[where]
 original, calls = getattr(owner, name), 0
 

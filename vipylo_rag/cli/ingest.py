@@ -30,7 +30,7 @@ from vipylo_rag.cli.reading import (
 
 if TYPE_CHECKING:
     from connectors.stores.options import StoreOptions
-    from vipylo_rag.ingest import IngestOptions
+    from vipylo_rag.ingest_options import IngestOptions
     from vipylo_rag.status import Whereabouts
 
 
@@ -64,12 +64,19 @@ def ingest(
     on_disk: Annotated[bool, typer.Option("--on-disk", help="Of a new index: full vectors stay on disk.")] = False,
     shards: Annotated[int | None, typer.Option("--shards", help="Of a new index on a server.")] = None,
     replicas: Annotated[int | None, typer.Option("--replicas", help="Of a new index on a server.")] = None,
+    ray: Annotated[bool, typer.Option("--ray", help="Over a Ray cluster; --workers and --embedders on it.")] = False,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="auto or HOST:PORT of a running cluster (else one is started).")
+    ] = None,
+    embedders: Annotated[int, typer.Option("--embedders", min=1, help="With --ray: processes with a model.")] = 1,
+    gpus: Annotated[float, typer.Option("--gpus", min=0, help="With --ray: GPUs for each of the embedders.")] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Index files and folders. Unchanged files are skipped; files that cannot be read are listed with the reason."""
     from connectors.loaders.registry import check_loader_options
     from embedder.errors import InputError
-    from vipylo_rag.ingest import IngestOptions
+    from vipylo_rag.cluster import Cluster
+    from vipylo_rag.ingest_options import IngestOptions
     from vipylo_rag.sources import find_files
     from vipylo_rag.tenants import check_tenant
 
@@ -93,10 +100,11 @@ def ingest(
         return
     if given:
         find_files(given)
+    cluster = Cluster(ray_address, workers or 1, embedders, gpus) if ray or ray_address else None
     with open_index(index, asked_embedder(embedder), device, create=not resume, options=store) as opened:
         with ProgressBar(quiet=as_json) as progress:
             if resume:
-                report = opened.resume(loader_options=chosen, progress=progress)
+                report = opened.resume(loader_options=chosen, cluster=cluster, progress=progress)
             else:
                 report = opened.ingest(
                     given,
@@ -106,6 +114,7 @@ def ingest(
                     workers=workers,
                     page_seconds=page_seconds,
                     loader_options=chosen,
+                    cluster=cluster,
                     progress=progress,
                 )
         print_report(report, as_json=as_json)
