@@ -1,7 +1,7 @@
 """Does ingest keep the model busy? Pages per second of a whole ingest beside the bare `encode` of the same pages.
 
-    python benchmarks/ingest.py --out ingest.json                    # the sample documents, the starter
-    python benchmarks/ingest.py --documents FOLDER --embedder CHECKPOINT --rounds 3
+    python benchmarks/ingest.py demo/documents --out ingest.json     # what `make demo` wrote, the starter
+    python benchmarks/ingest.py FOLDER --embedder CHECKPOINT --rounds 3
 
 Each round ingests the documents into a new index, then encodes the same pages once more: pictures decoded and in
 memory, the same batches, nothing else to do. The rounds alternate, so that a noisy machine disturbs both alike. The
@@ -29,7 +29,6 @@ from rich.table import Table
 from embedder.load import load_embedder
 from embedder.prefixes import literal
 from embedder.protocol import Embedder, Sample
-from examples.sample_documents import build
 from vipylo_rag import MultimodalIndex
 from vipylo_rag.pipeline import BATCH_PAGES
 
@@ -107,7 +106,7 @@ def _print(rounds: Sequence[Round]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", type=Path, help="a folder of your own (default: the sample documents)")
+    parser.add_argument("documents", type=Path, help="a folder of documents")
     parser.add_argument("--embedder", default="starter", help="as `vipylo ingest --embedder`")
     parser.add_argument("--device", help="cpu, cuda, ...")
     parser.add_argument("--workers", type=int, help="reader processes (default: as ingest chooses)")
@@ -116,10 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     embedder = load_embedder(options.embedder, **({"device": options.device} if options.device else {}))
     embedder.encode_rows([Sample("warm up", (Image.new("RGB", (224, 224), "white"),))])
-    with tempfile.TemporaryDirectory() as folder:
-        if options.documents is None:
-            build(Path(folder))
-        rounds = [measure(embedder, options.documents or Path(folder), options.workers) for _ in range(options.rounds)]
+    rounds = [measure(embedder, options.documents, options.workers) for _ in range(options.rounds)]
     _print(rounds)
     if options.out:
         report = {"conditions": conditions(), "rounds": [{**asdict(one), "ratio": one.ratio} for one in rounds]}

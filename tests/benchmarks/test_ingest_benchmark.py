@@ -21,9 +21,7 @@ def test_ingest_is_compared_with_encode(
 ) -> None:
     documents = write_documents(tmp_path / "documents")
     out = tmp_path / "ingest.json"
-    script("ingest")["main"](
-        ["--documents", str(documents), "--embedder", str(tiny_checkpoint), "--rounds", "2", "--out", str(out)]
-    )
+    script("ingest")["main"]([str(documents), "--embedder", str(tiny_checkpoint), "--rounds", "2", "--out", str(out)])
     report = json.loads(out.read_text())
     assert report["conditions"]["torch"]
     assert [one["pages"] for one in report["rounds"]] == [11, 11]
