@@ -3,17 +3,23 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from connectors.errors import DocumentError, FilterError, StoreError
+    from connectors.errors import DocumentError, FilterError, StoreError, StoreUnavailableError
     from connectors.llama_index.embedding import ViPyloEmbedding
+    from connectors.llama_index.retriever import ViPyloRetriever
+    from connectors.llama_index.vector_store import ViPyloVectorStore
+    from connectors.stores.options import StoreOptions
     from embedder.errors import CheckpointError, InputError, ViPyloError
     from embedder.model import ColPaLiQwenEmbedder
+    from vipylo_rag.cluster import Cluster
     from vipylo_rag.errors import IndexDirectoryError
     from vipylo_rag.index import MultimodalIndex
     from vipylo_rag.report import IngestReport
     from vipylo_rag.search import Hit
+    from vipylo_rag.transfer import import_index
 
 __all__ = [
     "CheckpointError",
+    "Cluster",
     "ColPaLiQwenEmbedder",
     "DocumentError",
     "FilterError",
@@ -23,13 +29,19 @@ __all__ = [
     "InputError",
     "MultimodalIndex",
     "StoreError",
+    "StoreOptions",
+    "StoreUnavailableError",
     "ViPyloEmbedding",
     "ViPyloError",
+    "ViPyloRetriever",
+    "ViPyloVectorStore",
+    "import_index",
 ]
 
 # Where each name lives. Imported when first used: torch alone takes seconds, and `vipylo --help` needs none of it.
 _HOMES = {
     "CheckpointError": "embedder.errors",
+    "Cluster": "vipylo_rag.cluster",
     "ColPaLiQwenEmbedder": "embedder.model",
     "DocumentError": "connectors.errors",
     "FilterError": "connectors.errors",
@@ -39,8 +51,13 @@ _HOMES = {
     "InputError": "embedder.errors",
     "MultimodalIndex": "vipylo_rag.index",
     "StoreError": "connectors.errors",
+    "StoreOptions": "connectors.stores.options",
+    "StoreUnavailableError": "connectors.errors",
     "ViPyloEmbedding": "connectors.llama_index.embedding",
     "ViPyloError": "embedder.errors",
+    "ViPyloRetriever": "connectors.llama_index.retriever",
+    "ViPyloVectorStore": "connectors.llama_index.vector_store",
+    "import_index": "vipylo_rag.transfer",
 }
 
 
