@@ -12,7 +12,7 @@ README = Path(__file__).parent.parent / "README.md"
 @pytest.mark.slow
 def test_every_python_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.S)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     monkeypatch.chdir(tmp_path)
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "a.md").write_text("Hợp đồng thuê nhà ký ngày 5 tháng 3.", encoding="utf-8")
@@ -30,3 +30,6 @@ def test_every_python_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert names["batch"].shape == (4, 1024)
     assert -1 <= names["cosine"] <= 1
     assert type(Settings.embed_model).__name__ == "ViPyloEmbedding"
+    assert names["by_text"][0].node.get_content() == "Hợp đồng thuê nhà"
+    assert names["by_image"][0].node.image_resource is not None
+    names["store"].close()
