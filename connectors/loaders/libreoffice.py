@@ -1,7 +1,8 @@
 """Converts Office documents to PDF with LibreOffice, when it is installed: headless, with a profile for each time.
 
-Macros are off, links are not followed, and what LibreOffice would fetch goes to a proxy that does not exist. It ends at
-a deadline, and with the process that started it.
+Macros are off, it is told to follow no links, and what it would fetch goes to a proxy that does not exist. Where the
+kernel can (Linux with Landlock), it can read nothing but the system's files and its own copy of the document, nor
+connect to anything. It ends at a deadline, and with the process that started it.
 """
 
 import os
@@ -26,23 +27,7 @@ _START_AGAIN = 81
 _MOST_MEMORY = 4 * 1024**3
 _MOST_FILE = 2 * 1024**3
 
-# Run in front of LibreOffice on POSIX: preexec_fn is not safe beside threads. The kernel ends LibreOffice when the
-# reader process is killed (Linux), and bounds its memory and what it writes.
-_LAUNCH = """
-import os, resource, signal, sys
-memory, size, *command = sys.argv[1:]
-for kind, most in ((resource.RLIMIT_AS, int(memory)), (resource.RLIMIT_FSIZE, int(size)), (resource.RLIMIT_CORE, 0)):
-    hard = resource.getrlimit(kind)[1]
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    try:
-        resource.setrlimit(kind, (most, most))
-    except (ValueError, OSError):
-        pass
-if sys.platform == "linux":
-    import ctypes
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-os.execv(command[0], command)
-"""
+_LAUNCH = Path(__file__).with_name("libreoffice_launch.py")
 
 _CONFIG = """<?xml version="1.0" encoding="UTF-8"?>
 <oor:items xmlns:oor="http://openoffice.org/2001/registry" xmlns:xs="http://www.w3.org/2001/XMLSchema">
@@ -74,7 +59,7 @@ def find_soffice() -> Path | None:
     """
     said = os.environ.get(_SOFFICE)
     if said is not None:
-        return Path(said) if said.lower() not in ("", "none") and Path(said).is_file() else None
+        return _program(Path(said)) if said.lower() not in ("", "none") and Path(said).is_file() else None
     for name in ("soffice", "libreoffice", "loffice"):
         if found := shutil.which(name):
             return _program(Path(found))
@@ -151,7 +136,7 @@ def _run(command: list[str], folder: Path, source: str, seconds: float) -> str:
 
 def _start(command: list[str], folder: Path) -> "subprocess.Popen[bytes]":
     if os.name == "posix":
-        command = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(_MOST_MEMORY), str(_MOST_FILE), *command]
+        command = [sys.executable, "-I", "-S", str(_LAUNCH), str(_MOST_MEMORY), str(_MOST_FILE), str(folder), *command]
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     environment |= {"HOME": str(folder), "TMPDIR": str(folder), "SAL_USE_VCLPLUGIN": "svp"}
     if (folder / _FONTS).is_file():
