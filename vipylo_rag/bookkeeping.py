@@ -3,31 +3,26 @@
 A local run and one that is spread over machines keep the same books.
 """
 
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from itertools import islice
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-from connectors.errors import DocumentError
 from connectors.loaders.pool import PageRead
-from connectors.page import page_id
-from connectors.payload import page_payload
-from connectors.stores.filters import And, AnyOf, Filter, Not
+from connectors.stores.filters import And, AnyOf, Not
 from connectors.stores.protocol import Point, Vector, VectorStore
 from vipylo_rag.ledger import Container, Ledger, PageRow, SourceRow
+from vipylo_rag.moves import Moves
+from vipylo_rag.removal import delete_source
 from vipylo_rag.report import Failure, IngestReport, Progress
 from vipylo_rag.rules import Decision, Rules
-from vipylo_rag.sources import FileFacts, is_gone
+from vipylo_rag.sources import FileFacts
+from vipylo_rag.stored_page import json_types, page_digest, page_point, payload_of
 from vipylo_rag.tenants import for_tenant
 
 logger = logging.getLogger(__name__)
 
-_COPIED_AT_ONCE = 128
 _SEEN_AT_ONCE = 1000
 
 
@@ -41,7 +36,7 @@ class _Open:
     same_content: bool
     begun: float
     stored: set[int] = field(default_factory=set)
-    lost: set[int] = field(default_factory=set)
+    lost: dict[int, PageRow] = field(default_factory=dict)
     embed_seconds: float = 0.0
 
 
@@ -72,6 +67,7 @@ class Bookkeeping:
         self._store = store
         self._assets = assets
         self._tenant = tenant
+        self._moves = Moves(ledger, store, tenant)
         self._rules = Rules(ledger, tenant, how, reread=reread, retry=retry)
         self._how = how
         self._progress = progress or (lambda report: None)
@@ -207,12 +203,13 @@ class Bookkeeping:
         `assets` are the files that were written for it.
         """
         opened = self._open[source]
-        opened.lost.add(number)
         attempts = self._attempts(source, number)
-        self._ledger.put_pages([PageRow(self._tenant, source, number, None, None, "failed", reason, attempts=attempts)])
+        row = PageRow(self._tenant, source, number, None, None, "failed", reason, attempts=attempts)
+        opened.lost[number] = row
+        known = opened.known.get(number)
+        if known is None or known.state == "failed":  # else the older one is searchable until the whole is read
+            self._ledger.put_pages([row])
         self._unreferenced.update(name for name in assets if name)
-        if known := opened.known.get(number):
-            self._unreferenced.update({name for name in (known.asset, known.words) if name})
         self._failures(Failure(source, number, reason, attempts))
         self._progress(self.report)
 
@@ -223,85 +220,111 @@ class Bookkeeping:
         """
         opened = self._open.pop(source)
         reason = error or ("no page of it can be read" if opened.lost and not opened.stored else None)
-        row = replace(
-            self._ledger_row(source),
-            read_seconds=time.monotonic() - opened.begun,
-            embed_seconds=opened.embed_seconds,
-        )
+        row = self._timed(source, opened)
         if reason:
             older = any(page.state == "done" for page in opened.known.values())
-            self._put_failed(row, reason + (" (its earlier pages stay searchable)" if older else ""))
-            return
-        if not opened.fresh:  # its first reading: nothing older can be there
-            self._forget_pages(source, opened.known, kept=opened.stored, lost=opened.lost)
-        self._ledger.put_source(replace(row, state="done", reason=None))
-        self.report.indexed += 1
+            reason += " (its earlier pages stay searchable)" if older else ""
+            row = replace(row, state="failed", reason=reason)
+            self._put_failed(row)
+        else:
+            if not opened.fresh:  # its first reading: nothing older can be there
+                self._ledger.put_pages(opened.lost.values())
+                self._forget_pages(source, opened.known, kept=opened.stored, lost=opened.lost.keys())
+            row = replace(row, state="done", reason=None)
+            self._ledger.put_source(row)
+            self.report.indexed += 1
+        self._forget_old_names(row)
         self._progress(self.report)
 
-    def _forget_pages(self, source: str, known: Mapping[int, PageRow], kept: set[int], lost: set[int]) -> None:
+    def put_back(self, source: str) -> None:
+        """The file changed while it was being read: what is stored of it may be of either version. The next run reads
+        it again, whatever it holds then."""
+        reason = "changed while it was being read; the next run reads it again"
+        row = self._timed(source, self._open.pop(source))
+        self._ledger.put_source(replace(row, sha256="", state="pending", reason=reason))
+        self.report.failed += 1
+        self._failures(Failure(source, None, reason, row.attempts))
+        self._progress(self.report)
+
+    def _timed(self, source: str, opened: _Open) -> SourceRow:
+        read_seconds = time.monotonic() - opened.begun
+        return replace(self._ledger_row(source), read_seconds=read_seconds, embed_seconds=opened.embed_seconds)
+
+    def _forget_pages(self, source: str, known: Mapping[int, PageRow], kept: Set[int], lost: Set[int]) -> None:
+        # The ledger first: a page that it believes to be stored would not be stored again after a kill.
+        gone = known.keys() - kept - lost
+        self._ledger.delete_pages(source, gone, self._tenant)
+        for number in gone | (known.keys() & lost):
+            self._unreferenced.update(name for name in (known[number].asset, known[number].words) if name)
         # By filter, not by the ledger's ids: a run that was killed may have stored pages that the ledger never saw.
         others = And((AnyOf("source", (source,)), Not(AnyOf("page", tuple(sorted(kept))))))
         with self.report.timed("delete"):
-            self.report.pages_deleted += self._store.delete(where=self._mine(others))
-        gone = known.keys() - kept - lost
-        self._ledger.delete_pages(source, gone, self._tenant)
-        for number in gone:
-            self._unreferenced.update(name for name in (known[number].asset, known[number].words) if name)
+            self.report.pages_deleted += self._store.delete(where=for_tenant(self._tenant, others))
+
+    def _forget_old_names(self, row: SourceRow) -> None:
+        for name in self._moves.outdated(row):
+            self._forget(name)
 
     def refuse(self, source: str, reason: str, facts: FileFacts | None = None, archive: str | None = None) -> None:
         """A source that cannot even be given to a reader."""
         row = self._ledger.source(source, self._tenant)
         content = facts or FileFacts("", 0)
         attempts = row.attempts + 1 if row and row.sha256 == content.sha256 else 1
-        self._put_failed(
-            SourceRow(
-                self._tenant,
-                source,
-                content.sha256,
-                content.bytes,
-                "failed",
-                attempts=attempts,
-                how=self._how,
-                archive=archive,
-            ),
+        refused = SourceRow(
+            self._tenant,
+            source,
+            content.sha256,
+            content.bytes,
+            "failed",
             reason,
+            attempts=attempts,
+            how=self._how,
+            archive=archive,
         )
+        self._put_failed(refused)
+        self._forget_old_names(refused)
 
-    def _put_failed(self, row: SourceRow, reason: str) -> None:
-        self._ledger.put_source(replace(row, state="failed", reason=reason))
+    def vanished(self, source: str) -> None:
+        """A file went away between being listed and being read: it counts as not found. What is stored of it stays, to
+        be moved or pruned; that it failed is forgotten, where nothing of it is stored."""
+        row = self._ledger.source(source, self._tenant)
+        self.report.found -= 1
+        if row and row.state == "failed" and not self._ledger.page_counts(source, self._tenant).done:
+            self._forget(source)
+
+    def _put_failed(self, row: SourceRow) -> None:
+        self._ledger.put_source(row)
         self.report.failed += 1
-        self._failures(Failure(row.source, None, reason, row.attempts))
-        logger.info("%s is not indexed: %s", row.source, reason)
+        self._failures(Failure(row.source, None, row.reason or "", row.attempts))
+        logger.info("%s is not indexed: %s", row.source, row.reason)
         self._progress(self.report)
 
     # Files that hold others
 
-    def walked(self, source: str, seen: set[str], *, prune: bool, error: str | None = None) -> None:
-        """All that a file holds is decided upon and read. Members that it no longer has go, with `prune`."""
+    def walked(
+        self, source: str, seen: Set[str], unknown: Iterable[str], *, prune: bool, error: str | None = None
+    ) -> None:
+        """All that a file holds is decided upon and read. Members that it no longer has go: with `prune`, and those of
+        which nothing is stored anyway. `unknown` are beginnings of names: what was damaged may hold them still."""
         row = self._ledger_row(source)
         if source in self._open:  # it has no pages: this closes it
             self.close(source, error)
             row = self._ledger_row(source)
         elif error:
             self._failures(Failure(source, None, error))
-        if error:
+        if error or row.state == "pending":  # put back
             return
-        if prune:
-            for member in self._ledger.members(source, self._tenant):
-                if member.source not in seen:
-                    self.remove(member.source)
-        self._ledger.put_source(replace(row, walked=True))
-        for other in self._ledger.same_content(row.sha256, self._tenant):
-            # The archive itself was moved: its members moved one by one, and nothing is left of the old name.
-            if other.container == "nothing" or other.source == source or not is_gone(other.source):
+        spared = tuple(unknown)
+        for member in self._ledger.members(source, self._tenant):
+            if member.source in seen or member.source.startswith(spared):
                 continue
-            left = [row.source for row in (*self._ledger.members(other.source, self._tenant), other)]
-            if not any(self._page_count(name) for name in left):
-                for name in left:  # members that failed there were tried again under the new name
-                    self._ledger.delete_source(name, self._tenant)
-
-    def _page_count(self, source: str) -> int:
-        return self._ledger.page_counts(source, self._tenant).done
+            if prune:
+                self.remove(member.source)
+            elif member.state == "failed" and not self._ledger.page_counts(member.source, self._tenant).done:
+                self._forget(member.source)
+        row = replace(row, walked=True)
+        self._ledger.put_source(row)
+        self._forget_old_names(row)
 
     # Content that is known under another name
 
@@ -314,35 +337,23 @@ class Bookkeeping:
         assert decision.other is not None
         other, source = decision.other, decision.source
         rows = self._ledger.pages(other.source, self._tenant)
-        wanted = {number for number, row in rows.items() if row.state == "done"}
         known = self._ledger.pages(source, self._tenant)
-        copied: set[int] = set()
         self.begin(decision, archive, container)
         self._open.pop(source)
-        points = self._store.scroll(self._mine(AnyOf("source", (other.source,))), with_vectors=True)
-        mine = (point for point in points if point.payload["page"] in wanted)
-        while batch := list(islice(mine, _COPIED_AT_ONCE)):
-            renamed = [_renamed(dict(point.payload), source) for point in batch]
-            with self.report.timed("copy"):
-                self._store.upsert(
-                    Point(page_id(source, said["page"], self._tenant), _vector(point.vector), said["text"], said)
-                    for point, said in zip(batch, renamed, strict=True)
-                )
-            numbers = {said["page"] for said in renamed}
-            self._ledger.put_pages(replace(rows[number], source=source, seconds=None) for number in numbers)
-            copied |= numbers
-        if copied != wanted:
+        with self.report.timed("copy"):
+            copied = self._moves.copy(other.source, source)
+        if copied != {number for number, row in rows.items() if row.state == "done"}:
             return False  # the store lost some: the file is read instead
         failed = {number: row for number, row in rows.items() if row.state == "failed"}
         self._ledger.put_pages(replace(row, source=source) for row in failed.values())
-        self._forget_pages(source, known, kept=copied, lost=set(failed))
+        self._forget_pages(source, known, kept=copied, lost=failed.keys())
         for page in known.values():
             self._unreferenced.update(name for name in (page.asset, page.words) if name)
         moved = decision.action == "moved"
         row = replace(self._ledger_row(source), state="done", how=other.how)
         self._ledger.put_source(replace(row, moved_from=other.source if moved else None))
         if moved:
-            self._finish_move(self._ledger_row(source))
+            self._moves.finish(self._ledger_row(source))
         self.report.moved += moved
         self.report.copied += not moved
         self.report.pages_copied += len(copied)
@@ -353,23 +364,19 @@ class Bookkeeping:
 
     def finish_moves(self) -> None:
         """Remove the old names that killed runs have left behind."""
-        for row in self._ledger.half_moved(self._tenant):
-            self._finish_move(row)
-
-    def _finish_move(self, row: SourceRow) -> None:
-        old = self._ledger.source(row.moved_from or "", self._tenant)
-        if old and old.sha256 == row.sha256 and is_gone(old.archive or old.source):
-            delete_source(self._store, self._ledger, old.source, self._tenant)
-        self._ledger.put_source(replace(row, moved_from=None))
+        self._moves.finish_all()
 
     # What goes
 
     def remove(self, source: str) -> None:
         """Remove a source that is no longer there."""
+        self.report.pages_deleted += self._forget(source)
+        self.report.removed += 1
+
+    def _forget(self, source: str) -> int:
         for row in self._ledger.pages(source, self._tenant).values():
             self._unreferenced.update(name for name in (row.asset, row.words) if name)
-        self.report.pages_deleted += delete_source(self._store, self._ledger, source, self._tenant)
-        self.report.removed += 1
+        return delete_source(self._store, self._ledger, source, self._tenant)
 
     def sweep(self) -> int:
         """Delete the files that this run left without a page; returns how many. Only when nothing is in work: a page
@@ -380,9 +387,6 @@ class Bookkeeping:
         self._unreferenced.clear()
         return len(names)
 
-    def _mine(self, where: Filter) -> Filter:
-        return for_tenant(self._tenant, where)
-
     def _ledger_row(self, source: str) -> SourceRow:
         row = self._ledger.source(source, self._tenant)
         assert row is not None
@@ -390,59 +394,3 @@ class Bookkeeping:
 
     def _failures(self, failure: Failure) -> None:
         self.report.failures.append(failure)
-
-
-def page_point(page: PageRead, vector: Vector, tenant: str) -> Point:
-    """A page of a tenant as the store keeps it."""
-    return Point(page_id(page.source, page.number, tenant), vector, page.text, payload_of(page, tenant))
-
-
-def payload_of(page: PageRead, tenant: str) -> dict[str, Any]:
-    """What is stored beside a page's vector."""
-    return page_payload(
-        source=page.source,
-        number=page.number,
-        kind=page.kind,
-        text=page.text,
-        content_sha256=page.content_sha256,
-        tenant=tenant,
-        asset=page.asset,
-        words=page.words,
-        size=page.size,
-        metadata=page.metadata,
-    )
-
-
-def page_digest(page: PageRead) -> str:
-    """Hex digest of all that is stored of a page: what it shows, what the loader says of it. Equal: nothing to do."""
-    said = json.dumps(page.metadata, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(f"{page.content_sha256}\n{page.kind}\n{page.words}\n{said}".encode()).hexdigest()
-
-
-def delete_source(store: VectorStore, ledger: Ledger, source: str, tenant: str = "") -> int:
-    """Remove a source from store and ledger; returns how many pages went away. The ledger last: a kill repeats it."""
-    deleted = store.delete(where=for_tenant(tenant, AnyOf("source", (source,))))
-    ledger.delete_source(source, tenant)
-    return deleted
-
-
-def json_types(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The fields of a payload with their JSON types; of a list, those of its elements."""
-    for name, value in payload.items():
-        for element in value if isinstance(value, list) else [value]:
-            type_ = _TYPES.get(type(element))
-            if type_:
-                yield name, type_
-
-
-_TYPES: Mapping[type, str] = {str: "string", bool: "boolean", int: "integer", float: "number"}
-
-
-def _renamed(payload: dict[str, Any], source: str) -> dict[str, Any]:
-    return {**payload, "source": source, "name": PurePosixPath(source).name}
-
-
-def _vector(vector: Vector | None) -> Vector:
-    if vector is None:
-        raise DocumentError("the store gave back a page without its vector")
-    return vector

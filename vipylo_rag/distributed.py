@@ -19,7 +19,7 @@ from typing import Any
 from connectors.loaders.pool import Document, DocumentEnd, PageLost, PageRead, ReaderPool
 from embedder.errors import InputError, PluginError, ViPyloError
 from embedder.load import given, load_embedder
-from vipylo_rag.bookkeeping import Bookkeeping, page_digest, page_point
+from vipylo_rag.bookkeeping import Bookkeeping
 from vipylo_rag.cluster import Cluster
 from vipylo_rag.embedding import Embedded, EmbeddingStation
 from vipylo_rag.ingest_options import IngestOptions
@@ -27,6 +27,7 @@ from vipylo_rag.manifest import Manifest
 from vipylo_rag.opening import Access
 from vipylo_rag.pipeline import BATCH_PAGES, Outcome
 from vipylo_rag.report import IngestReport
+from vipylo_rag.stored_page import page_digest, page_point
 
 # A reading task gets so many documents: one child process reads them all.
 _DOCUMENTS_AT_ONCE = 16

@@ -1,6 +1,5 @@
 """MultimodalIndex: a directory of pages, searchable by text, by image, or by both as one vector."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,27 +7,27 @@ from types import TracebackType
 from typing import Any, Self
 
 from connectors.loaders.pool import PAGE_SECONDS
-from connectors.stores.filters import AnyOf, Filter
+from connectors.stores.filters import Filter
 from connectors.stores.options import StoreOptions
 from connectors.stores.protocol import SearchMode, StoredPoint
-from embedder.errors import InputError
 from embedder.protocol import Embedder
 from vipylo_rag.backup import backup
-from vipylo_rag.bookkeeping import delete_source
 from vipylo_rag.cluster import Cluster
 from vipylo_rag.collect import Collected, collect
 from vipylo_rag.ingest_options import IngestOptions
 from vipylo_rag.ledger import SourceRow
 from vipylo_rag.manifest import Manifest
 from vipylo_rag.opening import Access, Parts, embedder_record, open_parts, tidied, writing
+from vipylo_rag.overview import overview
 from vipylo_rag.pipeline import LocalPipeline, Pipeline
 from vipylo_rag.query import FieldTypes, ImageInput, Query, checked_filter, field_types
 from vipylo_rag.reindex import BATCH_PAGES, ReindexReport, rebuild
 from vipylo_rag.reindex import Progress as ReindexProgress
+from vipylo_rag.removal import delete_document
 from vipylo_rag.report import IngestReport, Progress
 from vipylo_rag.runs import MakePipeline, Planned, plan, retry, run, unfinished
 from vipylo_rag.search import Hit
-from vipylo_rag.sources import source_name
+from vipylo_rag.status import find_source
 from vipylo_rag.tenants import check_tenant, for_tenant
 from vipylo_rag.transfer import ExportReport, export_index
 from vipylo_rag.turnstile import Turnstile, passes
@@ -257,13 +256,7 @@ class MultimodalIndex:
         """
         name = self.find_source(source, tenant=tenant)
         with self._writing():
-            names = [*(row.source for row in self.ledger.members(name, tenant)), name]
-            pages = [page for each in names for page in self.ledger.pages(each, tenant).values()]
-            deleted = sum(delete_source(self.store, self.ledger, each, tenant) for each in names)
-            for asset in sorted({asset for page in pages for asset in (page.asset, page.words) if asset}):
-                if not self.ledger.refers_to(asset):
-                    (self.assets / asset).unlink(missing_ok=True)
-        return deleted
+            return delete_document(self.store, self.ledger, self.assets, name, tenant)
 
     def reindex(
         self,
@@ -366,15 +359,7 @@ class MultimodalIndex:
         Raises:
             InputError: no such source in this index, or several of that file name.
         """
-        for name in (str(source), source_name(Path(source))):
-            if self.ledger.source(name, check_tenant(tenant)):
-                return name
-        alike = [row.source for row in self.ledger.sources(tenant) if Path(row.source).name == str(source)]
-        if len(alike) == 1:
-            return alike[0]
-        if alike:
-            raise InputError(f"{source} is the name of {len(alike)} documents: give one whole, as {alike[0]}")
-        raise InputError(f"{source} is not in this index")
+        return find_source(self.ledger, source, check_tenant(tenant))
 
     def sources(self, *, tenant: str = "") -> list[SourceRow]:
         """All documents of a tenant with their states."""
@@ -400,23 +385,12 @@ class MultimodalIndex:
 
     @passes
     def info(self) -> dict[str, Any]:
-        """What this index is and holds, of all tenants: embedder, store, counts, kinds, size of the pictures in bytes.
+        """What this index is and holds, of all tenants: embedder, store, counts, kinds, size of the pictures in bytes,
+        and what was begun and did not come to its end.
 
         For who runs the index; `sources`, `pages` and `facet` answer for one tenant.
         """
-        kinds: Counter[str] = Counter()
-        for tenant in self.ledger.tenants():
-            kinds.update(self.store.facet("kind", AnyOf("tenant", (tenant,))))
-        return {
-            "directory": str(self.directory),
-            "embedder": self.manifest.embedder.model_dump(),
-            "store": self.manifest.store.label,
-            **self.ledger.counts(),
-            "tenants": len(self.ledger.tenants()),
-            "points": self.store.count(),
-            "kinds": dict(kinds.most_common()),
-            "asset_bytes": sum(file.stat().st_size for file in self.assets.rglob("*") if file.is_file()),
-        }
+        return overview(self._parts())
 
     def _writing(self) -> AbstractContextManager[None]:
         return writing(self.directory)

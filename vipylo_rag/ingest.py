@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from connectors.errors import DocumentError
-from connectors.loaders.archive import MemberFailure, contains, members
+from connectors.loaders.archive import REST, Member, MemberFailure, contains, members
 from connectors.loaders.pool import Document, DocumentEnd, PageLost
 from connectors.stores.protocol import VectorStore
 from vipylo_rag.bookkeeping import Bookkeeping
@@ -25,21 +25,36 @@ from vipylo_rag.ledger import Container, Ledger
 from vipylo_rag.pipeline import Pipeline
 from vipylo_rag.report import IngestReport, Progress
 from vipylo_rag.rules import Decision
-from vipylo_rag.sources import file_facts, member_name, source_name
+from vipylo_rag.sources import (
+    MEMBER_MARK,
+    FileFacts,
+    file_facts,
+    has_changed,
+    is_gone,
+    lists_images,
+    member_name,
+    shown_name,
+    source_name,
+)
 
 # Below this a full scan is as quick as the graph, and building one takes seconds in which nothing else runs.
 OPTIMIZE_FROM = 10_000
 WORK_FOLDER = "work"
 # With less room than this, a file that could not be read was perhaps not at fault.
 _LEAST_FREE_BYTES = 16_000_000
+_TRIAL_BYTES = 100_000
 
 
 @dataclass
 class _Walk:
-    """A file whose members are being read: those still in work, all seen, and why the walk ended early."""
+    """A file whose members are being read: those still in work, all seen, and why the walk ended early.
+
+    `unknown` are beginnings of names that may be there still, behind some damage.
+    """
 
     waiting: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
     ended: bool = False
     error: str | None = None
 
@@ -82,6 +97,7 @@ class Ingest:
             progress=progress,
         )
         self._member_files: dict[str, Path] = {}
+        self._hashed: dict[str, tuple[Path, FileFacts]] = {}
         self._walks: dict[str, _Walk] = {}
         self._deferred: list[tuple[Path, str, str | None]] = []
 
@@ -134,8 +150,15 @@ class Ingest:
                 case DocumentEnd():
                     if outcome.error:
                         self._check_room()
-                    self._books.close(outcome.source, outcome.error)
+                    if self._has_changed(outcome.source):
+                        self._books.put_back(outcome.source)
+                    else:
+                        self._books.close(outcome.source, outcome.error)
                     self._release(outcome.source)
+
+    def _has_changed(self, source: str) -> bool:
+        """Whether a file of its own was written to since it was hashed."""
+        return source in self._hashed and has_changed(*self._hashed.pop(source))
 
     # What is read
 
@@ -147,12 +170,16 @@ class Ingest:
             yield from self._file(path, source, defer)
 
     def _file(self, path: Path, source: str, defer: bool) -> Iterator[Document]:
+        if is_gone(source):
+            self._books.vanished(shown_name(source))
+            return
         decision = self._decide(path, source)
         if decision is None:
             return
         if decision.settled:
             self._books.settle(decision)
             return
+        self._hashed[source] = (path, decision.facts)
         holds = contains(path) if path.is_file() else "nothing"
         if holds == "nothing":
             yield from self._carry_out(decision, path, None, defer)
@@ -171,12 +198,17 @@ class Ingest:
         work = self._directory / WORK_FOLDER
         work.mkdir(exist_ok=True)
         try:
-            for member in members(path, Path(tempfile.mkdtemp(dir=work))):
+            for member in members(path, Path(tempfile.mkdtemp(dir=work)), password=self._options.passwords):
                 name = member_name(source, member.name)
+                if isinstance(member, Member) and lists_images(member.path, member.name):
+                    member.path.unlink()
+                    continue
                 walk.seen.add(name)
                 self.report.found += 1
                 if isinstance(member, MemberFailure):
                     self._check_room()
+                    whole_rest = member.name == REST or member.name.endswith(MEMBER_MARK + REST)
+                    walk.unknown.add(name.removesuffix(REST) if whole_rest else name + MEMBER_MARK)
                     self._books.refuse(name, member.reason, archive=source)
                     continue
                 walk.waiting.add(name)
@@ -206,8 +238,9 @@ class Ingest:
             self._books.refuse(source, str(error), archive=archive)
             return None
         except UnicodeEncodeError:
-            shown = source.encode("utf-8", "backslashreplace").decode()
-            self._books.refuse(shown, "the file name is no valid Unicode: rename the file", archive=archive)
+            self._books.refuse(
+                shown_name(source), "the file name is no valid Unicode: rename the file", archive=archive
+            )
             return None
         return self._books.decide(source, facts)
 
@@ -241,14 +274,25 @@ class Ingest:
         walk = self._walks[archive]
         if walk.ended and not walk.waiting:
             del self._walks[archive]
-            self._books.walked(archive, walk.seen, prune=self._options.prune, error=walk.error)
+            if self._has_changed(archive):
+                self._books.put_back(archive)
+                return
+            self._books.walked(archive, walk.seen, walk.unknown, prune=self._options.prune, error=walk.error)
 
     def _check_room(self) -> None:
-        """A full disk makes every file look broken: then the run ends, and no file is blamed.
+        """Where pictures cannot be written, every file looks broken: then the run ends, and no file is blamed.
 
         Raises:
-            IndexDirectoryError: the disk is full.
+            IndexDirectoryError: the disk is full, or takes nothing more for another reason.
         """
+        try:
+            with tempfile.TemporaryFile(dir=self._directory / "assets") as trial:
+                trial.write(bytes(_TRIAL_BYTES))
+        except OSError as error:
+            raise IndexDirectoryError(
+                f"{self._directory / 'assets'} cannot be written ({error.strerror}): mend that, then go on with "
+                "`vipylo ingest --resume`"
+            ) from error
         if shutil.disk_usage(self._directory).free < _LEAST_FREE_BYTES:
             raise IndexDirectoryError(
                 f"the disk of {self._directory} is full: make room, then go on with `vipylo ingest --resume`"
@@ -261,7 +305,7 @@ class Ingest:
 
 def gone_sources(ledger: Ledger, tenant: str, files: Sequence[Path], folders: Sequence[Path]) -> list[str]:
     """The sources of a tenant that lie below `folders`, but are not among `files` (nor in one of them)."""
-    found = {source_name(file) for file in files}
+    found = {shown_name(source_name(file)) for file in files}
     # A folder that could not be listed comes as a "file": what lies below it is unknown, not gone.
     closed = [Path(source_name(file)) for file in files if file.is_dir()]
     below = [folder.resolve() for folder in folders if folder.is_dir()]

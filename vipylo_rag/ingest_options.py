@@ -31,6 +31,12 @@ class IngestOptions:
     loader_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
+    def passwords(self) -> tuple[str, ...]:
+        """All that any loader was given: archives are tried with them too."""
+        given = [options.get("password") or () for options in self.loader_options.values()]
+        return tuple(dict.fromkeys(word for each in given for word in ([each] if isinstance(each, str) else each)))
+
+    @property
     def how(self) -> str:
         """Digest of the way of reading."""
         return how_read(self.loader_options, self.page_seconds)

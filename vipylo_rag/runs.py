@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from connectors.errors import DocumentError
+from connectors.loaders.archive import contains
 from connectors.loaders.registry import check_loader_options
 from embedder.errors import InputError
 from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.ingest import Ingest, gone_sources
 from vipylo_rag.ingest_options import IngestOptions
-from vipylo_rag.ledger import Ledger
+from vipylo_rag.ledger import Container, Ledger
 from vipylo_rag.opening import Parts
 from vipylo_rag.pipeline import Pipeline
 from vipylo_rag.report import IngestReport, Progress
@@ -28,12 +29,13 @@ class Planned:
     """What a run would do with a source.
 
     `action` is one of a `Decision`'s, or "gone" (pruned) or "cannot be read"; `detail` is the other source, or the
-    reason why it failed.
+    reason why it failed. `container` says whether the file holds others: these are counted when they are read.
     """
 
     source: str
     action: str
     detail: str | None = None
+    container: Container = "nothing"
 
 
 def run(
@@ -124,7 +126,7 @@ def failed_files(ledger: Ledger, tenant: str, paths: Sequence[Path] = ()) -> lis
 
 
 def plan(ledger: Ledger, paths: Sequence[Path], options: IngestOptions) -> list[Planned]:
-    """What `run` would do, file by file. Reads files and ledger, writes nothing; archives are not opened.
+    """What `run` would do, file by file. Reads files and ledger, writes nothing; nothing is taken out of archives.
 
     Raises:
         DocumentError: a path does not exist, or there is no file at all.
@@ -144,11 +146,12 @@ def plan(ledger: Ledger, paths: Sequence[Path], options: IngestOptions) -> list[
         detail = other.source if other else row.reason if row and decision.action == "failed before" else None
         key = f"{decision.facts.sha256}{file.suffix.lower()}"
         if decision.reads and decision.facts.bytes and key in first:
-            planned.append(Planned(source, "copied", first[key]))
+            planned.append(Planned(source, "copied", first[key], contains(file)))
             continue
         if decision.reads:
             first.setdefault(key, source)
-        planned.append(Planned(source, decision.action, detail))
+        holds = row.container if row and decision.settled else contains(file)
+        planned.append(Planned(source, decision.action, detail, holds))
     if options.prune:
         moved = {each.detail for each in planned if each.action == "moved"}
         gone = gone_sources(ledger, options.tenant, files, paths)

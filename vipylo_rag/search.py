@@ -11,6 +11,7 @@ from PIL import Image
 
 from connectors.loaders.words import load_words
 from connectors.page import WordBox
+from connectors.payload import asset_path
 
 SNIPPET_LENGTH = 160
 
@@ -41,7 +42,11 @@ class Hit:
 
     @classmethod
     def of(cls, id_: str, score: float, payload: dict[str, Any], assets: Path) -> "Hit":
-        """A hit from a stored payload; `assets` is what its references are below."""
+        """A hit from a stored payload; `assets` is what its references are below.
+
+        Raises:
+            StoreError: the payload refers to a file outside `assets`.
+        """
         said = dict(payload)
         said.pop("tenant", None)
         asset, words = said.pop("asset", None), said.pop("words", None)
@@ -52,9 +57,9 @@ class Hit:
             page=said.pop("page"),
             kind=said.pop("kind"),
             text=said.pop("text"),
-            image_path=assets / asset if asset else None,
+            image_path=asset_path(assets, asset) if asset else None,
             metadata=said,
-            words_path=assets / words if words else None,
+            words_path=asset_path(assets, words) if words else None,
         )
 
     @property

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from connectors.errors import DocumentError
@@ -17,32 +18,65 @@ from vipylo_rag.manifest import is_index
 MEMBER_MARK = "!/"
 # Loader options that are never written down.
 _SECRET = frozenset({"password", "passwords", "api_key", "token"})
+# The class of a DICOMDIR, as the head of the file names it.
+_DICOMDIR = b"1.2.840.10008.1.3.10"
+_HEAD_BYTES = 1024
 _PROGRAMS = ("soffice", "libreoffice", "tesseract")
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """A file's content: hex sha256 of its bytes ("" for what is no regular file), and how many they are."""
+    """A file's content: hex sha256 of its bytes ("" for what is no regular file), and how many they are.
+
+    `modified` is the time that the file bore then, in nanoseconds since 1970.
+    """
 
     sha256: str
     bytes: int
+    modified: int = field(default=0, compare=False)
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
-    """All files at and below `paths`, each once (also when reached by a link), in order; indexes are left out.
+    """All files at and below `paths`, each once (also when reached by a link), in order.
+
+    Indexes are left out, and so are DICOMDIR files unless named themselves: they only list the images beside them.
 
     Raises:
         DocumentError: a path does not exist, or there is no file at all.
     """
-    files = list({source_name(file): file for file in discover(paths, skip=is_index)}.values())
+    named = {source_name(path) for path in paths}
+    found = {source_name(file): file for file in discover(paths, skip=is_index)}
+    files = [
+        file
+        for name, file in found.items()
+        if not (file.is_symlink() and file.resolve().as_posix() in found)
+        and (name in named or not lists_images(file, file.name))
+    ]
     if not files:
         raise DocumentError(f"nothing to ingest: no file in {', '.join(str(path) for path in paths)}")
     return files
 
 
+def lists_images(file: Path, name: str) -> bool:
+    """Whether a file, called `name`, is the table of contents of a DICOM medium, with nothing to see in it."""
+    if PurePosixPath(name).name.upper() != "DICOMDIR":
+        return False
+    try:
+        with file.open("rb") as content:
+            head = content.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    return head[128:132] == b"DICM" and _DICOMDIR in head
+
+
 def source_name(file: Path) -> str:
     """The name a file is known by in the index: its absolute path, links in its folder resolved."""
     return (file.parent.resolve() / file.name).as_posix()
+
+
+def shown_name(source: str) -> str:
+    """A source's name as it can be written down: file names may hold bytes that are no text."""
+    return source.encode("utf-8", "backslashreplace").decode()
 
 
 def member_name(archive: str, name: str) -> str:
@@ -60,10 +94,25 @@ def file_facts(file: Path) -> FileFacts:
         if not file.is_file():
             return FileFacts("", 0)  # the reader says what is wrong with it
         with file.open("rb") as content:
+            modified = os.fstat(content.fileno()).st_mtime_ns
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-            return FileFacts(sha256, content.tell())
+            return FileFacts(sha256, content.tell(), modified)
     except OSError as error:
         raise DocumentError(f"cannot be read: {error.strerror}") from error
+
+
+def has_changed(file: Path, facts: FileFacts) -> bool:
+    """Whether a file's content is another one than when it was hashed; one that is gone or locked by now was as read.
+
+    A new time alone is no change: then the content is hashed again.
+    """
+    try:
+        now = file.stat()
+        if (now.st_size, now.st_mtime_ns) == (facts.bytes, facts.modified):
+            return False
+        return file_facts(file).sha256 not in ("", facts.sha256)
+    except (OSError, DocumentError):
+        return False
 
 
 def is_gone(file: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedder.errors import InputError
 from vipylo_rag.ledger import Ledger, PageCounts, PageRow, SourceRow
 from vipylo_rag.sources import FileFacts, file_facts, source_name
 
@@ -65,6 +66,23 @@ def where_is(ledger: Ledger, file: Path, tenant: str = "") -> Whereabouts:
         bool(row and facts.sha256 and row.sha256 == facts.sha256),
         tuple(twin for twin in twins if (twin.tenant, twin.source) != (tenant, source)),
     )
+
+
+def find_source(ledger: Ledger, source: str | Path, tenant: str = "") -> str:
+    """The name under which a document is known, from that name, its path, or its unique file name.
+
+    Raises:
+        InputError: no such source, or several of that file name.
+    """
+    for name in (str(source), source_name(Path(source))):
+        if ledger.source(name, tenant):
+            return name
+    alike = [row.source for row in ledger.sources(tenant) if Path(row.source).name == str(source)]
+    if len(alike) == 1:
+        return alike[0]
+    if alike:
+        raise InputError(f"{source} is the name of {len(alike)} documents: give one whole, as {alike[0]}")
+    raise InputError(f"{source} is not in this index")
 
 
 def _status(ledger: Ledger, row: SourceRow) -> SourceStatus:

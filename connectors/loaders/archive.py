@@ -6,7 +6,7 @@ the caller gives, and what the archive calls them is only told.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,8 @@ _ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08PK\x03\x04", b"PK00PK\x0
 # Zip files that are one document, or a program: OOXML and XPS, OpenDocument and EPUB, iWork, Java.
 _DOCUMENT_NAMES = {"[Content_Types].xml", "mimetype", "Index/Document.iwa", "Index.zip", "META-INF/MANIFEST.MF"}
 _SEPARATOR = "!/"
-_REST = "*"
+# The name of a failure that stands for all that would have followed.
+REST = "*"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def contains(path: Path) -> Contents:
 
 
 def members(
-    path: Path, work: Path, limits: ArchiveLimits = ArchiveLimits(), *, password: str | None = None
+    path: Path, work: Path, limits: ArchiveLimits = ArchiveLimits(), *, password: str | Sequence[str] | None = None
 ) -> Iterator[Member | MemberFailure]:
     """Take the documents out of an archive one after the other, those of nested archives too.
 
@@ -95,13 +96,13 @@ def members(
         path: a file that `contains` members.
         work: a folder to write to; made if it is missing. Files there have generated names with the member's suffix.
             The caller deletes each when done with it; what the walk itself needed is gone when it ends or is closed.
-        password: for encrypted members of zip files.
+        password: for encrypted members of zip files; of several, the first that opens a member is used.
 
     Raises:
         DocumentError: the archive cannot be opened at all, or `work` cannot be written.
     """
     path = Path(path)
-    walk = _Walk(Path(work), limits, password)
+    walk = _Walk(Path(work), limits, (password,) if isinstance(password, str) else tuple(password or ()))
     try:
         walk.work.mkdir(parents=True, exist_ok=True)
         size = path.stat().st_size
@@ -147,8 +148,8 @@ class _Budget:
 class _Walk:
     """One walk through an archive and all that is nested in it: the counts and names that hold over all of it."""
 
-    def __init__(self, work: Path, limits: ArchiveLimits, password: str | None) -> None:
-        self.work, self._limits, self._password = work, limits, password
+    def __init__(self, work: Path, limits: ArchiveLimits, passwords: Sequence[str]) -> None:
+        self.work, self._limits, self._passwords = work, limits, passwords
         self._names: set[str] = set()
         self._count = 0
 
@@ -157,7 +158,7 @@ class _Walk:
         with path.open("rb") as file:
             is_zip = file.read(10).startswith(_ZIP_MARKS)
         if is_zip:
-            return zip_entries(path, self._limits.members, self._password)
+            return zip_entries(path, self._limits.members, self._passwords)
         most = min(self._limits.total_bytes, max(self._limits.free_bytes, self._limits.ratio * size))
         return tar_entries(path, name, most)
 
@@ -183,12 +184,12 @@ class _Walk:
             except DamagedArchiveError as error:
                 if first:
                     raise
-                yield MemberFailure(prefix + _REST, f"the archive {_line(error)}; what follows is not read")
+                yield MemberFailure(prefix + REST, f"the archive {_line(error)}; what follows is not read")
                 return
             except _SpentError as error:
                 if error.budget is not budget:
                     raise
-                yield MemberFailure(prefix + _REST, f"the archive {_line(error)}; what follows is not read")
+                yield MemberFailure(prefix + REST, f"the archive {_line(error)}; what follows is not read")
                 return
 
     def _entry(self, entry: ArchiveEntry, prefix: str, depth: int, budget: _Budget) -> Iterator[Member | MemberFailure]:
@@ -231,7 +232,7 @@ class _Walk:
                 yield Member(file, name)
                 if depth >= self._limits.depth:
                     yield MemberFailure(
-                        name + _SEPARATOR + _REST, f"is nested over {self._limits.depth} archives deep; not read"
+                        name + _SEPARATOR + REST, f"is nested over {self._limits.depth} archives deep; not read"
                     )
                     return
             inner = _Budget(self._limits, size, budget.left, budget)

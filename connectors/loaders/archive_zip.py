@@ -9,7 +9,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,7 +27,7 @@ _METHODS = {9: "deflate64", 93: "zstd", 95: "xz", 98: "PPMd", 99: "AES encryptio
 _READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
-def zip_entries(path: Path, most_entries: int, password: str | None = None) -> Iterator[ArchiveEntry]:
+def zip_entries(path: Path, most_entries: int, passwords: Sequence[str] = ()) -> Iterator[ArchiveEntry]:
     """The entries of a zip file in the order in which they lie in it.
 
     Raises:
@@ -51,7 +51,7 @@ def zip_entries(path: Path, most_entries: int, password: str | None = None) -> I
                 end = info.header_offset + 30 + len(raw_names[id(info)] or b"") + info.compress_size
                 if place + 1 < len(infos) and end > infos[place + 1].header_offset:
                     raise DamagedArchiveError("its members overlap: a zip bomb?")
-                yield _entry(archive, file, info, raw_names[id(info)], encoding, password)
+                yield _entry(archive, file, info, raw_names[id(info)], encoding, passwords)
 
 
 def zip_names(path: Path) -> list[str]:
@@ -103,7 +103,7 @@ def _entry(
     info: zipfile.ZipInfo,
     raw_name: bytes | None,
     encoding: str,
-    password: str | None,
+    passwords: Sequence[str],
 ) -> ArchiveEntry:
     name = info.orig_filename if raw_name is None else _unicode_path(info.extra) or decoded_name(raw_name, encoding)
     if name.replace("\\", "/").endswith("/"):
@@ -116,11 +116,11 @@ def _entry(
         method = _METHODS.get(info.compress_type, f"method {info.compress_type}")
         problem = f"is stored with {method}, which is not read here; unpack the archive with another tool"
     elif info.flag_bits & _ENCRYPTED:
-        problem = None if password else "is encrypted; give the password of the archive, or unpack it"
+        problem = None if passwords else "is encrypted; give the password of the archive, or unpack it"
     if problem:
         chunks: Iterator[bytes] = iter(())
     elif info.flag_bits & _ENCRYPTED:
-        chunks = _decrypted(archive, info, password or "")
+        chunks = _decrypted(archive, info, passwords)
     else:
         chunks = _content(file, info)
     return ArchiveEntry(name, chunks, info.file_size, info.compress_size, problem)
@@ -137,16 +137,35 @@ def _unicode_path(extra: bytes) -> str | None:
     return None
 
 
-def _decrypted(archive: zipfile.ZipFile, info: zipfile.ZipInfo, password: str) -> Iterator[bytes]:
+def _decrypted(archive: zipfile.ZipFile, info: zipfile.ZipInfo, passwords: Sequence[str]) -> Iterator[bytes]:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DamagedArchiveError("is encrypted and stored with bzip2 or LZMA, which is not read here")
-    try:
-        stream = archive.open(info, pwd=password.encode())
-    except RuntimeError as error:
-        raise DamagedArchiveError("is encrypted with another password") from error
-    with stream:
+    keys = [password.encode() for password in passwords if _fits(archive, info, password.encode())]
+    if not keys:
+        raise DamagedArchiveError("is encrypted with another password")
+    # Of 256 wrong passwords one fits: where several do, only reading to the checksum tells which is right.
+    key = next((key for key in keys[:-1] if _reads(archive, info, key)), keys[-1])
+    with archive.open(info, pwd=key) as stream:
         while chunk := stream.read(CHUNK):
             yield chunk
+
+
+def _fits(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: bytes) -> bool:
+    try:
+        archive.open(info, pwd=key).close()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _reads(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: bytes) -> bool:
+    try:
+        with archive.open(info, pwd=key) as stream:
+            while stream.read(CHUNK):
+                pass
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        return False
+    return True
 
 
 def _content(file: BinaryIO, info: zipfile.ZipInfo) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ import pytest
 from tests.vipylo_rag.conftest import assert_same, snapshot, write_pdf
 from vipylo_rag import MultimodalIndex
 from vipylo_rag.bookkeeping import Bookkeeping
+from vipylo_rag.moves import Moves
 from vipylo_rag.sources import source_name
 
 
@@ -77,7 +78,7 @@ def test_a_renamed_folder_moves_each_file(index: MultimodalIndex, documents: Pat
     assert all(str(tmp_path / "elsewhere") in row.source for row in index.sources() if row.state == "done")
 
 
-@pytest.mark.parametrize("killed_at", ["_forget_pages", "_finish_move", "delete"])
+@pytest.mark.parametrize("killed_at", ["_forget_pages", "finish", "delete"])
 def test_a_move_killed_half_way_is_finished(
     index: MultimodalIndex, documents: Path, tmp_path: Path, tiny_embedder: Any, killed_at: str
 ) -> None:
@@ -91,7 +92,7 @@ def test_a_move_killed_half_way_is_finished(
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        owner = type(index.store) if killed_at == "delete" else Bookkeeping
+        owner = {"delete": type(index.store), "finish": Moves, "_forget_pages": Bookkeeping}[killed_at]
         patch.setattr(owner, killed_at, die)
         with pytest.raises(Killed):
             index.ingest(documents)

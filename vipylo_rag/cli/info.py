@@ -46,6 +46,13 @@ def _print(facts: dict[str, Any]) -> None:
         "kinds": ", ".join(f"{kind}: {count}" for kind, count in facts["kinds"].items()) or "none",
         "page images": f"{facts['asset_bytes'] / 1e6:.1f} MB",
     }
+    if run := facts["unfinished_run"]:
+        rows["run"] = f"{_unfinished_run(run)}: at work, or stopped; then `vipylo ingest --resume` goes on"
+    if coming := facts["unfinished_reindex"]:
+        rows["reindexing"] = (
+            f"to {coming['embedder']}: at work, or stopped; then the same `vipylo reindex` goes on, and "
+            "`vipylo gc --abandon` gives it up"
+        )
     table = Table(box=box.SIMPLE, show_header=False)
     for name, value in rows.items():
         table.add_row(name, Text(str(value), overflow="fold"))
@@ -56,3 +63,12 @@ def _print(facts: dict[str, Any]) -> None:
         for row in facts["failed"]:
             lost.add_row(Text(row["source"], overflow="fold"), str(row["page"] or ""), Text(row["reason"]))
         console.print(lost if facts["failed"] else "everything was indexed")
+
+
+def _unfinished_run(run: dict[str, Any]) -> str:
+    from datetime import datetime
+
+    first, *others = run["paths"]
+    more = f" and {len(others)} more" if others else ""
+    whose = f" (tenant {run['tenant']})" if run["tenant"] else ""
+    return f"ingest of {first}{more}{whose}, begun {datetime.fromtimestamp(run['started']):%Y-%m-%d %H:%M}"

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from vipylo_rag.status import Whereabouts
 
 
+_SETTLED = frozenset({"unchanged", "failed before", "gone", "cannot be read"})
+
+
 def ingest(
     paths: Annotated[
         list[Path] | None,
@@ -152,6 +155,8 @@ def _print_plan(index: str, paths: list[Path], options: "IngestOptions", *, as_j
     for each in planned:
         counts[each.action] += 1
     print(", ".join(f"{count} {action}" for action, count in counts.items()) + " (nothing was done)")
+    if held := sum(each.container != "nothing" and each.action not in _SETTLED for each in planned):
+        print(f"{held} of these hold other documents (archives, mails), which are counted only when they are ingested")
 
 
 def _print_whereabouts(index: str, paths: list[Path], tenant: str, *, as_json: bool) -> None:

@@ -14,7 +14,9 @@ SHOWN_FAILURES = 50
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with code 1 if anything could not be indexed.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Processes that read documents.")]
 SecondsOption = Annotated[float, typer.Option("--page-seconds", min=1, help="Longest time to read one page.")]
-PasswordOption = Annotated[list[str] | None, typer.Option("--password", help="For encrypted PDFs; repeatable.")]
+PasswordOption = Annotated[
+    list[str] | None, typer.Option("--password", help="For encrypted PDFs and members of zip files; repeatable.")
+]
 RendererOption = Annotated[
     str | None, typer.Option("--renderer", help="Draws PDF pages: pymupdf (default, AGPL) or pypdfium2.")
 ]

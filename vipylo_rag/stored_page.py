@@ -1,0 +1,50 @@
+"""What is stored of a page: its point, its payload, and the digest that tells whether it is the same as before."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from connectors.loaders.pool import PageRead
+from connectors.page import page_id
+from connectors.payload import page_payload
+from connectors.stores.protocol import Point, Vector
+
+
+def page_point(page: PageRead, vector: Vector, tenant: str) -> Point:
+    """A page of a tenant as the store keeps it."""
+    return Point(page_id(page.source, page.number, tenant), vector, page.text, payload_of(page, tenant))
+
+
+def payload_of(page: PageRead, tenant: str) -> dict[str, Any]:
+    """What is stored beside a page's vector."""
+    return page_payload(
+        source=page.source,
+        number=page.number,
+        kind=page.kind,
+        text=page.text,
+        content_sha256=page.content_sha256,
+        tenant=tenant,
+        asset=page.asset,
+        words=page.words,
+        size=page.size,
+        metadata=page.metadata,
+    )
+
+
+def page_digest(page: PageRead) -> str:
+    """Hex digest of all that is stored of a page: what it shows, what the loader says of it. Equal: nothing to do."""
+    said = json.dumps(page.metadata, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(f"{page.content_sha256}\n{page.kind}\n{page.words}\n{said}".encode()).hexdigest()
+
+
+def json_types(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The fields of a payload with their JSON types; of a list, those of its elements."""
+    for name, value in payload.items():
+        for element in value if isinstance(value, list) else [value]:
+            type_ = _TYPES.get(type(element))
+            if type_:
+                yield name, type_
+
+
+_TYPES: Mapping[type, str] = {str: "string", bool: "boolean", int: "integer", float: "number"}
