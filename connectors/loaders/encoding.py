@@ -2,6 +2,8 @@
 
 import codecs
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 
 # UTF-32's mark begins with UTF-16's: longest first.
 _MARKS = (
@@ -15,6 +17,12 @@ _SAMPLE_BYTES = 65_536
 _BINARY = "is no text (binary data); the text loader cannot read it"
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _HIGH_RUNS = re.compile(rb"[\x80-\xff]+")
+# What is called by these names is by the HTML standard the larger code page that contains them, and so it is in mails.
+_WIDER = {"iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252", "ascii": "cp1252", "us-ascii": "cp1252",
+          "gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "tis-620": "cp874",
+          "ks_c_5601-1987": "cp949", "euc-kr": "cp949"}  # fmt: skip
+# So many sound letters beyond ASCII for each broken one: some damage, and not another encoding.
+_SOUND = 20
 # Windows-1258 writes Vietnamese tones as marks of their own after the vowel: grave, hook, tilde, acute, dot below.
 _TONED_VOWEL = re.compile("[aăâeêioôơuưyAĂÂEÊIOÔƠUƯY][\u0300\u0309\u0303\u0301\u0323]")
 
@@ -41,6 +49,33 @@ def decoded(data: bytes, encoding: str | None = None) -> tuple[str, str]:
     if _is_binary(data[:_SAMPLE_BYTES]):
         raise ValueError(_BINARY)
     return _narrow(data)
+
+
+def decoded_as(data: bytes, names: Iterable[str | None]) -> str:
+    """The text of `data` in the first of the encodings `names` that it can be in; else in the one that is found.
+
+    A page or mail that says "gb2312" or "iso-8859-1" is read in the code page that programs mean by it; a few broken
+    bytes do not make it another encoding.
+
+    Raises:
+        ValueError: the data are no text.
+    """
+    stated = [_WIDER.get(name.lower(), name) for name in names if name]
+    for name in stated:
+        with suppress(UnicodeError, LookupError):  # it is not what it says
+            return data.decode(name)
+    text, found = decoded(data)
+    for name in () if found.startswith("utf-") else stated:
+        with suppress(UnicodeError, LookupError):
+            damaged = data.decode(name, "replace")
+            if _is_sound(damaged):
+                return damaged
+    return text
+
+
+def _is_sound(text: str) -> bool:
+    sound = sum(letter > "\x7f" and letter != "\ufffd" for letter in text)
+    return sound > _SOUND * text.count("\ufffd")
 
 
 def _marked(data: bytes, mark: bytes, name: str) -> tuple[str, str]:
@@ -97,14 +132,14 @@ def _legacy(data: bytes) -> tuple[str, str]:
     high = sum(map(len, runs))
     paired = sum(len(run) for run in runs if len(run) > 1)
     # Chinese bytes come in pairs; the accented letters of Latin text stand alone.
-    if paired >= 0.8 * high:
-        try:
-            return data.decode("gb18030"), "gb18030"
-        except UnicodeDecodeError:
-            pass
+    chinese = data.decode("gb18030", "replace") if paired >= 0.8 * high else "\ufffd"
+    if "\ufffd" not in chinese:
+        return chinese, "gb18030"
     vietnamese = data.decode("cp1258", "replace")
     if len(_TONED_VOWEL.findall(vietnamese[:_SAMPLE_BYTES])) >= 0.15 * high:
         return vietnamese, "cp1258"
+    if _is_sound(chinese):
+        return chinese, "gb18030 (damaged)"
     western = data.decode("cp1252", "replace")
     if western.count("\ufffd") > max(1, len(western) // 100):
         raise ValueError(_BINARY)

@@ -15,7 +15,7 @@ from bs4.element import NavigableString, PreformattedString, Tag
 from connectors.errors import DocumentError
 from connectors.loaders.base import ImageFormat, one_line
 from connectors.loaders.blocks import Block, BlockLoader, Picture, Section
-from connectors.loaders.encoding import decoded
+from connectors.loaders.encoding import decoded, decoded_as
 
 PictureSource = Callable[[str], tuple[str, bytes] | None]
 """Gives name and bytes of the picture that a `src` means, or None: not here, or not to be read."""
@@ -33,9 +33,6 @@ _BLOCKS = frozenset((
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _CHARSET = re.compile(rb"""<(?:meta[^>]+charset|\?xml[^>]+encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
-# What pages call by these names is by the HTML standard the larger code page that contains them.
-_WIDER = {"iso-8859-1": "cp1252", "latin1": "cp1252", "ascii": "cp1252", "us-ascii": "cp1252", "gb2312": "gb18030",
-          "gbk": "gb18030", "tis-620": "cp874", "ks_c_5601-1987": "cp949", "euc-kr": "cp949"}  # fmt: skip
 _START = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL
 )
@@ -97,16 +94,12 @@ def html_text(data: bytes, encoding: str | None = None) -> str:
     Raises:
         ValueError: it is no text.
     """
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return decoded(data)[0]
     said = _CHARSET.search(data[:4096])
-    marked = data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"))
-    for name in (encoding, said[1].decode("ascii", "replace") if said else None):
-        if marked or not name or name.lower().startswith("utf-16"):  # it could not have been read if it were
-            continue
-        try:
-            return data.decode(_WIDER.get(name.lower(), name))
-        except (UnicodeDecodeError, LookupError):
-            continue  # it is not what it says
-    return decoded(data)[0]
+    names = (encoding, said[1].decode("ascii", "replace") if said else None)
+    # What says in ASCII that it is UTF-16 is not.
+    return decoded_as(data, (name for name in names if name and not name.lower().startswith("utf-16")))
 
 
 def html_blocks(text: str, picture: PictureSource) -> tuple[str, list[Block | Picture]]:

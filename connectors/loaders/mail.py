@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from connectors.errors import DocumentError
 from connectors.loaders.base import ImageFormat, one_line
 from connectors.loaders.blocks import Block, BlockLoader, Picture, Section
-from connectors.loaders.encoding import decoded
+from connectors.loaders.encoding import decoded_as
 from connectors.loaders.html import data_picture, html_blocks, html_text
 
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
@@ -114,7 +114,8 @@ def _content(part: Message) -> list[Block | Picture]:
     try:
         if part.get_content_type() == "text/html":
             return html_blocks(html_text(data, charset), data_picture)[1]
-        text = _plain(data, charset)
+        # "us-ascii" is what a mail is said to be in that says nothing.
+        text = decoded_as(data, (charset if charset != "us-ascii" else None,))
     except ValueError as error:
         text = f"[This part of the mail cannot be read: it {one_line(error)}]"
     return [Block("paragraph", piece) for piece in re.split(r"\n\s*\n", text.replace("\r\n", "\n"))]
@@ -182,11 +183,3 @@ def _bytes(part: Message) -> bytes:
     except (MessageError, ValueError, LookupError):
         data = None
     return data if isinstance(data, bytes) else b""
-
-
-def _plain(data: bytes, charset: str | None) -> str:
-    """Plain text in the encoding it claims, or the one it is in."""
-    try:
-        return data.decode(charset) if charset and charset.lower() != "us-ascii" else decoded(data)[0]
-    except (LookupError, UnicodeDecodeError):
-        return decoded(data)[0]

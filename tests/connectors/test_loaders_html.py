@@ -75,14 +75,24 @@ def test_html_with_nothing_to_see_and_too_much(tmp_path: Path) -> None:
         ("iso-8859-1", "cp1252"),
         ("gb2312", "gb18030"),
         ("windows-1258", "cp1258"),
+        ("big5", "cp950"),
+        ("gb2312", "utf-8"),
         ("wrong", "utf-8"),
     ],
 )
 def test_html_encodings(charset: str, encoding: str) -> None:
-    words = {"cp1252": "naïve “quoted”", "gb18030": "劳动合同法", "cp1258": "đơn ca"}.get(encoding, "lao động 法")
+    words = {"cp1252": "naïve “quoted”", "gb18030": "劳动合同法", "cp1258": "đơn ca", "cp950": "這裏的勞動"}.get(
+        encoding, "lao động 法"
+    )
     data = f"<html><meta charset={charset}><p>{words}</p></html>".encode(encoding)
     assert words in html_text(data)
     assert words in html_text(f"<html>{words}".encode("utf-16"))
+
+
+def test_a_broken_byte_leaves_a_page_in_its_encoding() -> None:
+    words = "中华人民共和国劳动合同法" * 3
+    data = b"<meta charset=gb2312><p>" + words.encode("gb18030")
+    assert words in html_text(data + b"\xff<p>") and words in html_text(data + words.encode("gb18030")[:5])
 
 
 def test_deep_and_broken_html_keeps_its_text() -> None:

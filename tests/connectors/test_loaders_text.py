@@ -50,6 +50,14 @@ def test_chinese(encoding: str) -> None:
     assert decoded(CHINESE.encode(encoding))[0] == CHINESE
 
 
+@pytest.mark.parametrize("place", [-1, 7])
+def test_a_broken_byte_does_not_turn_chinese_into_western_letters(place: int) -> None:
+    data = CHINESE.encode("gb18030")
+    damaged = data[:-3] if place < 0 else data[: 2 * place] + b"\xff" + data[2 * place :]
+    text, encoding = decoded(damaged)
+    assert encoding == "gb18030 (damaged)" and text[:7] == CHINESE[:7] and text.count("\ufffd") == 1
+
+
 def test_mixed_chinese_and_english_in_gb18030() -> None:
     text = "The labour law 劳动法 of 1994 (第八届) protects workers 保护劳动者.\n" * 3
     assert decoded(text.encode("gb18030")) == (text, "gb18030")
