@@ -6,8 +6,7 @@ from typing import Final
 import numpy as np
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
-from connectors.llama_index.stored_nodes import NODE_ID
-from connectors.stores.filters import And, AnyOf, Filter, Or
+from connectors.stores.filters import Filter
 from connectors.stores.points import RRF_K
 from connectors.stores.protocol import ScoredPoint, Vector, VectorStore
 from embedder.errors import InputError
@@ -79,13 +78,8 @@ def _fused(sides: Iterable[tuple[list[ScoredPoint], float]]) -> list[ScoredPoint
 def _varied(store: VectorStore, vector: Vector, query: VectorStoreQuery, where: Filter) -> list[ScoredPoint]:
     """Maximal marginal relevance among the nearest."""
     pool = store.search(vector, top_k=_POOL * query.similarity_top_k, where=where, mode="dense")
-    # Stores give vectors to a scroll alone; nodes and pages each have a field that narrows it to a few points.
-    fields = {
-        field: {point.payload[field] for point in pool if field in point.payload}
-        for field in (NODE_ID, "content_sha256")
-    }
-    named = Or(tuple(AnyOf(field, tuple(sorted(values))) for field, values in fields.items()))
-    vectors = {point.id: point.vector for point in store.scroll(And((where, named)), with_vectors=True)}
+    vectors = {point.id: point.vector for point in store.get([point.id for point in pool], with_vectors=True)}
+    pool = [point for point in pool if point.id in vectors]  # all, unless some were deleted meanwhile
     nodes = np.stack([np.asarray(vectors[point.id], dtype=np.float32) for point in pool]) if pool else np.empty((0, 1))
     threshold = _MMR_THRESHOLD if query.mmr_threshold is None else query.mmr_threshold
     likeness = np.array([point.score for point in pool], dtype=np.float32)

@@ -29,8 +29,8 @@ from connectors.llama_index.stored_nodes import (
     text_of,
 )
 from connectors.page import source_id
-from connectors.stores.filters import And, AnyOf, Filter, Not, Or
-from connectors.stores.open import open_store
+from connectors.stores.filters import And, AnyOf, Filter, Not, Or, matches
+from connectors.stores.open import checked_store, open_store
 from connectors.stores.protocol import Point, ScoredPoint, SearchMode, StoredPoint, Vector, VectorStore
 from embedder.errors import InputError
 
@@ -94,10 +94,14 @@ class ViPyloVectorStore(BasePydanticVectorStore):
 
     @classmethod
     def over(cls, store: VectorStore, *, tenant: str = "", assets: Path | str | None = None) -> Self:
-        """Over a store that is open already, such as a `ServerStore` around a client of one's own."""
+        """Over a store that is open already, such as a `ServerStore` around a client of one's own.
+
+        Raises:
+            PluginError: it is no whole `VectorStore`.
+        """
         folder = None if assets is None else str(assets)
         made = cls(location="(an open store)", dim=store.dim, tenant=tenant, assets=folder)
-        made._store = store
+        made._store = checked_store(store)
         return made
 
     @classmethod
@@ -184,18 +188,12 @@ class ViPyloVectorStore(BasePydanticVectorStore):
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
         """Nodes by id, by filter, or those that pass both; in the order of `node_ids`, unknown ids left out."""
-        where = None if filters is None else to_filter(filters)
+        where = _all_of(self._own, None if filters is None else to_filter(filters))
         if node_ids is None:
-            return [self._node(point) for point in self.client.scroll(_all_of(self._own, where))]
-        if not self._belongs_to_index:
-            where = _all_of(AnyOf(NODE_ID, tuple(node_ids)), where)
-        wanted = {point_id_of(node_id, "" if self._belongs_to_index else self.tenant): node_id for node_id in node_ids}
-        found = {
-            wanted[point.id]: self._node(point)
-            for point in self.client.scroll(_all_of(self._own, where))
-            if point.id in wanted
-        }
-        return [found[node_id] for node_id in dict.fromkeys(node_ids) if node_id in found]
+            return [self._node(point) for point in self.client.scroll(where)]
+        tenant = "" if self._belongs_to_index else self.tenant  # the ids of pages are their points' own
+        points = self.client.get([point_id_of(node_id, tenant) for node_id in node_ids])
+        return [self._node(point) for point in points if matches(where, point.payload)]
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The best nodes, best first.

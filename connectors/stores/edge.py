@@ -31,6 +31,7 @@ from connectors.stores.points import (
     INDEXED_FIELDS,
     RRF_K,
     SPARSE,
+    TENANT,
     EncodedPoint,
     EncodedQuery,
     count_values,
@@ -41,7 +42,7 @@ from connectors.stores.points import (
     point_id,
 )
 from connectors.stores.protocol import Point, ScoredPoint, SearchMode, StoredPoint, Vector
-from connectors.stores.qdrant_filter import edge_dialect, json_path, to_engine
+from connectors.stores.qdrant_filter import corpus_of, edge_dialect, json_path, to_engine
 from connectors.stores.quantization import oversampling
 
 _UPSERT_BATCH: Final = 256
@@ -161,13 +162,13 @@ class EdgeStore:
     ) -> list[ScoredPoint]:
         """The best `top_k` points, best first, equal scores by id. See `VectorStore.search`."""
         query = encode_query(vector, text, mode, top_k, self._dim)
-        request = self._request(query, to_engine(where, self._dialect))
         with self._engine("search") as shard:
-            found = shard.query(request)
+            found = shard.query(self._request(shard, query, where))
         return in_rank_order(ScoredPoint(str(point.id), float(point.score), point.payload or {}) for point in found)
 
-    def _request(self, query: EncodedQuery, where: Any) -> Any:
+    def _request(self, shard: Any, query: EncodedQuery, where: Filter | None) -> Any:
         edge = engine()
+        passes = to_engine(where, self._dialect)
         fused = query.dense is not None and query.sparse is not None
         limit = query.prefetch if fused else query.top_k
         sides: list[tuple[Any, Any]] = []
@@ -175,11 +176,11 @@ class EdgeStore:
             sides.append((edge.Query.Nearest(query.dense, using=DENSE), self._dense_params(limit)))
         if query.sparse is not None:
             sparse = edge.SparseVector(query.sparse.indices, query.sparse.values)
-            sides.append((edge.Query.Nearest(sparse, using=SPARSE), None))
+            sides.append((edge.Query.Nearest(sparse, using=SPARSE), self._sparse_params(shard, where)))
         if not fused:
             [(side, params)] = sides
-            return edge.QueryRequest(limit=limit, query=side, filter=where, with_payload=True, params=params)
-        prefetches = [edge.Prefetch(limit=limit, query=side, filter=where, params=params) for side, params in sides]
+            return edge.QueryRequest(limit=limit, query=side, filter=passes, with_payload=True, params=params)
+        prefetches = [edge.Prefetch(limit=limit, query=side, filter=passes, params=params) for side, params in sides]
         fusion = edge.Fusion.Rrf(k=RRF_K)
         return edge.QueryRequest(limit=query.top_k, query=fusion, prefetches=prefetches, with_payload=True)
 
@@ -189,6 +190,21 @@ class EdgeStore:
             return None
         edge = engine()
         return edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=True, oversampling=times))
+
+    def _sparse_params(self, shard: Any, where: Filter | None) -> Any:
+        edge = engine()
+        corpus = corpus_of(where)
+        if corpus is None or len(shard.facet(edge.FacetRequest(key=TENANT, limit=2)).hits) < 2:
+            return None
+        return edge.SearchParams(idf=edge.IdfParams(corpus=to_engine(corpus, self._dialect)))
+
+    def get(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
+        """Points by id, in the order of `ids`, each once; unknown ids are left out."""
+        wanted = list(dict.fromkeys(point_id(value) for value in ids))
+        with self._engine("get") as shard:
+            records = shard.retrieve(wanted, with_payload=True, with_vector=[DENSE] if with_vectors else False)
+        found = {point.id: point for point in map(_stored_point, records)}
+        return [found[id_] for id_ in wanted if id_ in found]
 
     def delete(self, ids: Sequence[str] | None = None, *, where: Filter | None = None) -> int:
         """Delete by ids or by filter (exactly one of them); returns how many points went away."""

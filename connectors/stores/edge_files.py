@@ -51,13 +51,20 @@ def create(path: Path, dim: int, options: StoreOptions) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
             fresh = Path(scratch) / "store"
             shard = edge.EdgeShard.create(str(fresh), _config(dim, options))
-            for field, kind in INDEXED_FIELDS.items():
-                shard.update(edge.UpdateOperation.create_field_index(field, _index(kind)))
+            _create_indexes(shard)
             shard.flush()
             shard.close()
             if path.exists():
                 path.rmdir()
             fresh.rename(path)
+
+
+def _create_indexes(shard: Any) -> None:
+    """Those that are missing: all in a new store, the newer ones in a store of an earlier version."""
+    there = shard.info().payload_schema
+    for field, kind in INDEXED_FIELDS.items():
+        if field not in there:
+            shard.update(engine().UpdateOperation.create_field_index(field, _index(kind)))
 
 
 def check_one_piece(path: Path, options: StoreOptions) -> None:
@@ -147,7 +154,9 @@ def _in_use(path: Path) -> str:
 def load(path: Path) -> Any:
     """The open shard. Raises `StoreError`: it is open elsewhere, or damaged."""
     try:
-        return engine().EdgeShard.load(str(path))
+        shard = engine().EdgeShard.load(str(path))
+        _create_indexes(shard)
+        return shard
     except Exception as error:  # the engine raises bare `Exception`
         if "WouldBlock" in str(error):  # opened past us, by the engine's own API
             raise StoreError(_in_use(path)) from error

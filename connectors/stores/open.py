@@ -8,6 +8,7 @@ from typing import Any, cast
 from connectors.errors import StoreError
 from connectors.stores.options import StoreOptions
 from connectors.stores.protocol import VectorStore
+from embedder.errors import PluginError
 from embedder.plugins import load_plugin
 
 
@@ -32,12 +33,12 @@ def open_store(
 
     Raises:
         StoreError: see `EdgeStore.open` and `ServerStore.open`; or the engine cannot do what the options ask.
-        PluginError: no engine has that name.
+        PluginError: no engine has that name, or what it opens is no whole `VectorStore`.
     """
     options = options or StoreOptions()
     scheme, found, _ = str(location).partition("://")
     if isinstance(location, Path) or not found:
-        return cast(VectorStore, load_plugin("stores", "edge").open(Path(location), dim, options=options))
+        return checked_store(load_plugin("stores", "edge").open(Path(location), dim, options=options))
     name = "server" if scheme in ("http", "https") else scheme
     opener = load_plugin("stores", name).open
     given: dict[str, Any] = {"collection": collection, "api_key": api_key}
@@ -45,7 +46,22 @@ def open_store(
         given["options"] = options
     elif options != StoreOptions():
         raise StoreError(f"the store engine {name!r} has no options; leave out {options}, or use a Qdrant server")
-    return cast(VectorStore, opener(location, dim, **given))
+    return checked_store(opener(location, dim, **given))
+
+
+def checked_store(store: object) -> VectorStore:
+    """The same, if it can do all that a store must: told now, rather than in the middle of some search.
+
+    Raises:
+        PluginError: it lacks something, as an engine that was written for an earlier version of the protocol would.
+    """
+    missing = [name for name in vars(VectorStore) if not name.startswith("_") and not hasattr(store, name)]
+    if missing:
+        raise PluginError(
+            f"the store {type(store).__module__}.{type(store).__qualname__} has no {', '.join(missing)}: get a newer "
+            "version of its package; connectors.stores.protocol.VectorStore says what a store must do"
+        )
+    return cast(VectorStore, store)
 
 
 def _takes_options(opener: Callable[..., Any]) -> bool:

@@ -15,13 +15,17 @@ from connectors.stores.protocol import Point, ScoredPoint, SearchMode, StoredPoi
 
 DENSE: Final = "page"
 SPARSE: Final = "bm25"
+TENANT: Final = "tenant"
 
 # Filters on other fields work too, by reading payloads; these are the ones every search of ours may name.
 INDEXED_FIELDS: Final[Mapping[str, Literal["keyword", "tenant", "integer"]]] = {
     "source": "keyword",
     "kind": "keyword",
-    "tenant": "tenant",
+    TENANT: "tenant",
     "page": "integer",
+    # LlamaIndex's and LangChain's nodes are deleted and filtered by these; pages do not have them.
+    "node_id": "keyword",
+    "ref_doc_id": "keyword",
 }
 
 # The rank constant of RRF, 0-based ranks. The usual 60 flattens ranks so far that one weak side spoils a strong one;

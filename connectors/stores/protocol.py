@@ -39,7 +39,7 @@ class ScoredPoint:
 
 @dataclass(frozen=True)
 class StoredPoint:
-    """A point as `scroll` gives it back; `vector` is None unless asked for, and of unit length."""
+    """A point as `get` and `scroll` give it back; `vector` is None unless asked for, and of unit length."""
 
     id: str
     payload: Mapping[str, Any]
@@ -72,7 +72,13 @@ class VectorStore(Protocol):
         mode: SearchMode = "hybrid",
     ) -> list[ScoredPoint]:
         """The best `top_k` points, best first. Hybrid is RRF over both sides; with only a vector (or only text)
-        given, hybrid is that side alone. Never returns scroll order: a search with nothing to search for raises."""
+        given, hybrid is that side alone. Never returns scroll order: a search with nothing to search for raises.
+
+        How rare a word is, which BM25 scores go by, is counted among the points of the tenants that `where` holds to:
+        what others store does not show in a tenant's scores. Other conditions leave the statistics as they are."""
+
+    def get(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
+        """Points by id, in the order of `ids`, each once; unknown ids are left out."""
 
     def delete(self, ids: Sequence[str] | None = None, *, where: Filter | None = None) -> int:
         """Delete by ids or by filter (exactly one of them); returns how many points went away."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.stores.filters import And, AnyOf, Exists, Filter, Not, Or, Range
-from connectors.stores.points import INDEXED_FIELDS
+from connectors.stores.points import INDEXED_FIELDS, TENANT
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,22 @@ def client_dialect() -> Dialect:
 def to_engine(where: Filter | None, dialect: Dialect) -> Any:
     """The engine's own filter object; None for no filter."""
     return None if where is None else _filter(where, dialect)
+
+
+def corpus_of(where: Filter | None) -> Filter | None:
+    """The points among which a search counts how rare a word is: those of the tenants that the filter holds to; None
+    for all, where it holds to none.
+
+    Counting reads the postings of a tenant once more (5 ms for 100,000 pages), so engines leave it out while the store
+    has one tenant, where it would change nothing.
+    """
+    match where:
+        case AnyOf(field) if field == TENANT:
+            return where
+        case And(parts):
+            held = tuple(corpus for part in parts if (corpus := corpus_of(part)) is not None)
+            return And(held) if held else None
+    return None
 
 
 def json_path(field: str) -> str:

@@ -20,6 +20,7 @@ from connectors.stores.points import (
     INDEXED_FIELDS,
     RRF_K,
     SPARSE,
+    TENANT,
     EncodedPoint,
     EncodedQuery,
     batches,
@@ -31,7 +32,7 @@ from connectors.stores.points import (
     point_id,
 )
 from connectors.stores.protocol import Point, ScoredPoint, SearchMode, StoredPoint, Vector
-from connectors.stores.qdrant_filter import client_dialect, json_path, to_engine
+from connectors.stores.qdrant_filter import client_dialect, corpus_of, json_path, to_engine
 from connectors.stores.quantization import oversampling
 from connectors.stores.retry import PatientClient
 
@@ -46,7 +47,10 @@ Answer = TypeVar("Answer")
 
 
 class ServerStore:
-    """A `VectorStore` in one collection of a Qdrant server (1.16 or newer) or cluster. Many processes may share it."""
+    """A `VectorStore` in one collection of a Qdrant server or cluster. Many processes may share it.
+
+    The server is 1.16 or newer; word statistics within a tenant (see `VectorStore.search`) need 1.19.
+    """
 
     def __init__(self, client: Any, patient: PatientClient, dim: int, collection: str, name: str) -> None:
         """Use `open` or `over`; `name` is how errors call the server."""
@@ -57,6 +61,7 @@ class ServerStore:
         self._name = name
         self._dialect = client_dialect()
         self._options = StoreOptions()
+        self._has_tenants = False  # once true, not asked again
 
     @classmethod
     def open(
@@ -157,26 +162,28 @@ class ServerStore:
     ) -> list[ScoredPoint]:
         """The best `top_k` points, best first, equal scores by id. See `VectorStore.search`."""
         query = encode_query(vector, text, mode, top_k, self._dim)
-        request = self._request(query, to_engine(where, self._dialect))
+        request = self._request(query, where)
         found = self._ask(
             "search", lambda client: client.query_points(self._collection, limit=top_k, with_payload=True, **request)
         ).points
         return in_rank_order(ScoredPoint(str(point.id), float(point.score), point.payload or {}) for point in found)
 
-    def _request(self, query: EncodedQuery, where: Any) -> dict[str, Any]:
+    def _request(self, query: EncodedQuery, where: Filter | None) -> dict[str, Any]:
         models = self._dialect.types
+        passes = to_engine(where, self._dialect)
         fused = query.dense is not None and query.sparse is not None
         limit = query.prefetch if fused else query.top_k
         sides: list[tuple[Any, str, Any]] = []
         if query.dense is not None:
             sides.append((query.dense, DENSE, self._dense_params(limit)))
         if query.sparse is not None:
-            sides.append((models.SparseVector(indices=query.sparse.indices, values=query.sparse.values), SPARSE, None))
+            sparse = models.SparseVector(indices=query.sparse.indices, values=query.sparse.values)
+            sides.append((sparse, SPARSE, self._sparse_params(where)))
         if not fused:
             [(side, using, params)] = sides
-            return {"query": side, "using": using, "query_filter": where, "search_params": params}
+            return {"query": side, "using": using, "query_filter": passes, "search_params": params}
         prefetch = [
-            models.Prefetch(query=side, using=using, filter=where, limit=limit, params=params)
+            models.Prefetch(query=side, using=using, filter=passes, limit=limit, params=params)
             for side, using, params in sides
         ]
         return {"prefetch": prefetch, "query": models.RrfQuery(rrf=models.Rrf(k=RRF_K))}
@@ -188,26 +195,47 @@ class ServerStore:
         models = self._dialect.types
         return models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True, oversampling=times))
 
+    def _sparse_params(self, where: Filter | None) -> Any:
+        corpus = corpus_of(where)
+        if corpus is None or not self._several_tenants():
+            return None
+        models = self._dialect.types
+        return models.SearchParams(idf=models.IdfCorpusParams(corpus=to_engine(corpus, self._dialect)))
+
+    def _several_tenants(self) -> bool:
+        if not self._has_tenants:
+            found = self._ask("search", lambda client: client.facet(self._collection, key=TENANT, limit=2))
+            self._has_tenants = len(found.hits) > 1
+        return self._has_tenants
+
+    def get(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
+        """Points by id, in the order of `ids`, each once; unknown ids are left out."""
+        wanted = list(dict.fromkeys(point_id(value) for value in ids))
+        found: dict[str, StoredPoint] = {}
+        for batch in _batched(wanted, _PAGE if with_vectors else _IDS):
+            for record in self._retrieve("get", batch, payload=True, vectors=[DENSE] if with_vectors else False):
+                found[str(record.id)] = _stored_point(record)
+        return [found[id_] for id_ in wanted if id_ in found]
+
+    def _retrieve(self, action: str, ids: list[str], *, payload: bool, vectors: Any) -> list[Any]:
+        records: list[Any] = self._ask(
+            action, lambda client: client.retrieve(self._collection, ids, with_payload=payload, with_vectors=vectors)
+        )
+        return records
+
     def delete(self, ids: Sequence[str] | None = None, *, where: Filter | None = None) -> int:
         """Delete by ids or by filter (exactly one of them); returns how many points matched when it began."""
         if (ids is None) == (where is None):
             raise StoreError("delete needs ids or a filter, and not both")
         if where is not None:
             return self._delete(self._dialect.types.FilterSelector(filter=to_engine(where, self._dialect)), where)
-        remaining = iter(dict.fromkeys(point_id(value) for value in ids or ()))
         deleted = 0
-        while batch := list(islice(remaining, _IDS)):
-            there = self._present(batch)
+        for batch in _batched(dict.fromkeys(point_id(value) for value in ids or ()), _IDS):
+            there = [record.id for record in self._retrieve("delete", batch, payload=False, vectors=False)]
             if there:
                 self._delete(self._dialect.types.PointIdsList(points=there))
             deleted += len(there)
         return deleted
-
-    def _present(self, ids: list[str]) -> list[Any]:
-        records = self._ask(
-            "delete", lambda client: client.retrieve(self._collection, ids, with_payload=False, with_vectors=False)
-        )
-        return [record.id for record in records]
 
     def _delete(self, selector: Any, where: Filter | None = None) -> int:
         matched = self.count(where) if where is not None else 0
@@ -217,8 +245,7 @@ class ServerStore:
     def scroll(self, where: Filter | None = None, *, with_vectors: bool = False) -> Iterator[StoredPoint]:
         """Every point that passes the filter, each once, in id order, a page of 256 in memory at a time."""
         for record in self._records(where, [DENSE] if with_vectors else False):
-            vector = np.asarray(record.vector[DENSE], dtype=np.float32) if with_vectors else None
-            yield StoredPoint(str(record.id), record.payload or {}, vector)
+            yield _stored_point(record)
 
     def _records(self, where: Filter | None, vectors: Any) -> Iterator[Any]:
         engine_filter = to_engine(where, self._dialect)
@@ -328,6 +355,17 @@ def without_credentials(url: str) -> str:
     """A URL without user, password, query and fragment, fit for messages and logs."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _batched(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    remaining = iter(ids)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _stored_point(record: Any) -> StoredPoint:
+    vector = np.asarray(record.vector[DENSE], dtype=np.float32) if record.vector else None
+    return StoredPoint(str(record.id), record.payload or {}, vector)
 
 
 def _point_struct(point: EncodedPoint) -> Any:

@@ -220,12 +220,15 @@ class Collections:
 
     def query(self, name: str, body: bytes) -> Any:
         asked = models.QueryRequest.model_validate_json(body)
+        # The in-memory engine warns of the other parameters, which do nothing to an exact search.
+        words = models.SearchParams(idf=asked.params.idf) if asked.params and asked.params.idf else None
         return self._client.query_points(
             name,
             query=asked.query,
             using=asked.using,
             prefetch=asked.prefetch,
             query_filter=asked.filter,
+            search_params=words,
             limit=asked.limit or 10,
             with_payload=bool(asked.with_payload),
             with_vectors=asked.with_vector or False,

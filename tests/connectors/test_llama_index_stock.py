@@ -20,6 +20,7 @@ from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent,
 from llama_index.core.query_engine import CitationQueryEngine, RetrieverQueryEngine
 from llama_index.core.schema import MediaResource, Node, QueryBundle
 from llama_index.core.storage.docstore import SimpleDocumentStore
+from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 from qdrant_client import QdrantClient
 
@@ -136,6 +137,47 @@ def test_pipelines_keep_the_store_as_the_folder_is(
     assert len(pages) == (2 if strategy == DocstoreStrategy.UPSERTS_AND_DELETE else 3)
     if strategy != DocstoreStrategy.DUPLICATES_ONLY:
         assert "đã sửa" in after and "một văn bản" not in after
+
+
+class CountingEmbedder:
+    """The real embedder, with the number of rows that it embedded."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.rows = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def encode_rows(self, samples: Any, **options: Any) -> Any:
+        self.rows += len(samples)
+        return self.inner.encode_rows(samples, **options)
+
+
+@pytest.mark.parametrize("strategy", DocstoreStrategy)
+def test_a_cache_spares_the_model_unchanged_pages(
+    strategy: DocstoreStrategy, tmp_path: Path, embedding: ViPyloEmbedding
+) -> None:
+    pictures = write_pictures(tmp_path / "d")
+    pdf = write_pdf(tmp_path / "d" / "a.pdf", CONTRACTS)
+    counting = CountingEmbedder(embedding.embedder)
+    cache = SimpleKVStore()
+    with ViPyloVectorStore(location=str(tmp_path / "nodes")) as opened:
+        pipeline = IngestionPipeline(
+            transformations=[SplitDocuments(), ViPyloEmbedding.over(counting, embeddings_cache=cache)],
+            vector_store=opened,
+            docstore=SimpleDocumentStore(),
+            docstore_strategy=strategy,
+            disable_cache=True,
+        )
+        pipeline.run(nodes=[*pdf_pages(pdf), *picture_pages(pictures)])
+        assert counting.rows == 6
+        pipeline.run(nodes=[*pdf_pages(pdf), *picture_pages(pictures)])
+        assert counting.rows == 6, "nothing changed"
+        write_pdf(pdf, [CONTRACTS[0], "hóa đơn mới", CONTRACTS[2]])
+        pipeline.run(nodes=[*pdf_pages(pdf), *picture_pages(pictures)])
+        assert counting.rows == 7, "one page changed"
+        assert "hóa đơn mới" in contents(opened) and CONTRACTS[0] in contents(opened)
 
 
 def test_the_retriever(filled: ViPyloVectorStore, embedding: ViPyloEmbedding, documents: Path) -> None:

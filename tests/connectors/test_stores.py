@@ -158,6 +158,27 @@ def test_a_field_is_a_top_level_key_whatever_its_characters(store: VectorStore) 
     assert store.count(AnyOf("x[]", ("y",))) == 1
 
 
+def test_get_gives_points_by_id_in_the_order_asked(store: VectorStore) -> None:
+    points = sample(5)
+    store.upsert(points)
+    found = store.get([uid(3), uid(999), uid(1), uid(3), uid(0).upper()])
+    assert [held.id for held in found] == [uid(3), uid(1), uid(0)]
+    assert found[0].payload == points[3].payload and found[0].vector is None
+    [held] = store.get([uid(2)], with_vectors=True)
+    assert held.vector is not None and held.vector.dtype == np.float32
+    assert held.vector == pytest.approx(unit(2), abs=1e-6)
+    assert store.get([]) == store.get([uid(999)]) == []
+    with pytest.raises(StoreError, match="'page-1' is no UUID"):
+        store.get(["page-1"])
+
+
+def test_get_takes_any_number_of_ids(store: VectorStore) -> None:
+    store.upsert(sample(1100))
+    ids = [uid(number) for number in reversed(range(1100))]
+    assert [held.id for held in store.get(ids)] == ids
+    assert len(store.get(ids[:300], with_vectors=True)) == 300
+
+
 def test_delete_by_ids(store: VectorStore) -> None:
     store.upsert(sample(10))
     assert store.delete([uid(1), uid(2), uid(2), uid(999)]) == 2

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from connectors.errors import StoreError
+from connectors.stores import edge_files
 from connectors.stores.edge import EdgeStore
 from connectors.stores.filters import AnyOf
 from connectors.stores.open import open_store
+from connectors.stores.points import INDEXED_FIELDS
 from connectors.stores.protocol import Point
 
 DIM = 8
@@ -35,6 +37,21 @@ def test_points_are_there_on_reopen(tmp_path: Path) -> None:
         assert store.search(point(3).vector, "hóa đơn", top_k=20) == before
         assert store.facet("source") == {"a.pdf": 100}
         assert store.count(AnyOf("page", (7,))) == 1
+
+
+def test_a_store_of_an_earlier_version_gets_the_newer_indexes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = {"node_id", "ref_doc_id"}
+    earlier = {field: kind for field, kind in INDEXED_FIELDS.items() if field not in newer}
+    with monkeypatch.context() as then:
+        then.setattr(edge_files, "INDEXED_FIELDS", earlier)
+        with EdgeStore.open(tmp_path / "store", DIM) as store:
+            store.upsert([Point(point(1).id, point(1).vector, "x", {"node_id": "n", "ref_doc_id": "d"})])
+            assert set(store._shard.info().payload_schema) == set(earlier)
+    for _ in range(2):
+        with EdgeStore.open(tmp_path / "store", DIM) as store:
+            assert set(store._shard.info().payload_schema) == set(INDEXED_FIELDS)
+            assert store.facet("ref_doc_id") == {"d": 1}
+            assert store.count(AnyOf("node_id", ("n",))) == 1
 
 
 CHILD = """

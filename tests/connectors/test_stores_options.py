@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from connectors.errors import StoreError
+from connectors.llama_index import ViPyloVectorStore
 from connectors.stores import open as open_module
 from connectors.stores.edge import EdgeStore
 from connectors.stores.open import open_store
@@ -16,7 +17,7 @@ from connectors.stores.options import Quantization, StoreOptions
 from connectors.stores.protocol import Point, VectorStore
 from connectors.stores.quantization import oversampling
 from connectors.stores.server import ServerStore
-from embedder.errors import InputError
+from embedder.errors import InputError, PluginError
 from tests.connectors.qdrant_rest import QdrantRest
 from tests.connectors.store_engines import ENGINES, drop, make_store, sample, uid, unit
 
@@ -166,6 +167,24 @@ def test_engines_of_third_parties_may_not_know_options(
             open_store(location, 8, options=binary)
         store = open_store(location, 8)
     store.close()
+
+
+def test_a_third_partys_store_that_cannot_do_all_is_refused_when_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Earlier:
+        """As the protocol once was: without `get` and `options`."""
+
+        dim = 8
+        upsert = search = delete = scroll = count = facet = optimize = backup = close = lambda self: None
+
+        @classmethod
+        def open(cls, location: str, dim: int, **given: Any) -> "Earlier":
+            return cls()
+
+    monkeypatch.setattr(open_module, "load_plugin", lambda group, name: Earlier)
+    with pytest.raises(PluginError, match=r"Earlier has no options, get: get a newer version of its package"):
+        open_store("earlier://here", 8)
+    with pytest.raises(PluginError, match="has no options, get"):
+        ViPyloVectorStore.over(Earlier())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
