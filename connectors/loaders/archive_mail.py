@@ -1,14 +1,14 @@
 """Entries of a mail: its attachments, pasted-in pictures and forwarded mails. The mail's own text is a loader's."""
 
-import email
-import email.policy
 import mimetypes
 import re
 from collections.abc import Iterator
+from email import policy
 from email.message import EmailMessage
 from pathlib import Path
 
 from connectors.loaders.archive_entry import CHUNK, ArchiveEntry, DamagedArchiveError
+from connectors.loaders.mail_message import leaves, parsed
 
 # The whole mail is held in memory, its attachments as base64.
 _MOST_BYTES = 256 << 20
@@ -48,8 +48,7 @@ def read_mail(path: Path) -> EmailMessage:
     if path.stat().st_size > _MOST_BYTES:
         raise DamagedArchiveError(f"is a mail of over {_MOST_BYTES >> 20} MiB; its attachments are not taken out")
     try:
-        with path.open("rb") as file:
-            return email.message_from_binary_file(file, policy=email.policy.default)
+        return parsed(path.read_bytes())
     except OSError:
         raise
     except Exception as error:  # the parser is lenient, its header classes are not always
@@ -67,17 +66,14 @@ def mail_entries(mail: EmailMessage) -> Iterator[ArchiveEntry]:
         yield ArchiveEntry(_name(part, number), _content(part))
 
 
-def _attached(part: EmailMessage) -> Iterator[EmailMessage]:
+def _attached(mail: EmailMessage) -> Iterator[EmailMessage]:
     """The parts that are files. A forwarded mail is one file, whatever it holds."""
-    kind = part.get_content_type()
-    if kind != "message/rfc822" and part.is_multipart():
-        for inner in part.get_payload():
-            if isinstance(inner, EmailMessage):
-                yield from _attached(inner)
-        return
-    is_text = part.get_content_maintype() == "text" and part.get_content_disposition() != "attachment"
-    if kind not in _SIGNATURES and not (is_text and not _filename(part)):
-        yield part
+    for part in leaves(mail):
+        # "multipart" without parts is a mail that lost its boundary: text too.
+        shown = part.get_content_maintype() in ("text", "multipart")
+        is_text = shown and part.get_content_disposition() != "attachment"
+        if part.get_content_type() not in _SIGNATURES and not (is_text and not _filename(part)):
+            yield part
 
 
 def _filename(part: EmailMessage) -> str:
@@ -100,7 +96,7 @@ def _content(part: EmailMessage) -> Iterator[bytes]:
     if part.get_content_type() == "message/rfc822":
         inner = part.get_payload()
         mail = inner[0] if isinstance(inner, list) and inner else None
-        data = mail.as_bytes(policy=email.policy.compat32) if isinstance(mail, EmailMessage) else b""
+        data = mail.as_bytes(policy=policy.compat32) if isinstance(mail, EmailMessage) else b""
     else:
         decoded = part.get_payload(decode=True)
         data = decoded if isinstance(decoded, bytes) else b""

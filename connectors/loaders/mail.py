@@ -1,11 +1,9 @@
 """Reads mails (.eml): who wrote what to whom and when. Attachments are named here; they are documents of their own."""
 
-import email
-import email.policy
 import re
 from collections.abc import Iterator
 from email.errors import MessageError
-from email.message import Message
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +12,7 @@ from connectors.loaders.base import ImageFormat, one_line
 from connectors.loaders.blocks import Block, BlockLoader, Picture, Section
 from connectors.loaders.encoding import decoded_as
 from connectors.loaders.html import data_picture, html_blocks, html_text
+from connectors.loaders.mail_message import leaves, parsed
 
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
 _FIELD = re.compile(rb"^([A-Za-z][A-Za-z0-9-]*):[ \t]")
@@ -23,8 +22,8 @@ _MACHINE_FIELDS = frozenset(
 )
 # What `sniff` is given at most.
 _HEAD_BYTES = 1024
-# Longer header fields (thousands of receivers) take the standard library's parser minutes.
-_LONG_FIELD = 10_000
+# Mails forwarded as parts of parts of parts are not nested deeper than this.
+_DEEPEST = 50
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -83,13 +82,13 @@ class MailLoader(BlockLoader):
         data = path.read_bytes()
         if data.startswith(_OLE):
             raise DocumentError(f"{source}: is an Outlook message (.msg), which is not read; save it as .eml")
-        message = email.message_from_bytes(data.lstrip(), policy=email.policy.default)
+        message = parsed(data)
         if not any(message.get_all(name) for name in (*_SHOWN, "Content-Type", "Received", "Message-ID")):
             raise DocumentError(f"{source}: is no mail: it has none of a mail's header fields")
         yield _section(message)
 
 
-def _section(message: Message) -> Section:
+def _section(message: EmailMessage) -> Section:
     fields = {name: value for name in _SHOWN if (value := _field(message, name))}
     parts: list[Block | Picture] = []
     if subject := fields.get("Subject"):
@@ -98,18 +97,16 @@ def _section(message: Message) -> Section:
         parts.append(Block("paragraph", "\n".join(lines)))
     if reason := _sealed(message):
         return Section([*parts, Block("paragraph", reason)], {"title": subject} if subject else {})
-    leaves = list(_leaves(message))
-    bodies = [part for part in leaves if _is_body(part)]
-    for part in _preferred(message, bodies):
+    for part in _bodies(message):
         parts += _content(part)
-    attachments = [_name(part) for part in leaves if part not in bodies]
+    attachments = [_name(part) for part in leaves(message) if not _is_body(part)]
     if attachments:
         parts.append(Block("paragraph", "Attachments: " + ", ".join(attachments)))
     metadata: dict[str, Any] = {"title": subject} if subject else {}
     return Section(parts, metadata | ({"attachments": attachments} if attachments else {}))
 
 
-def _content(part: Message) -> list[Block | Picture]:
+def _content(part: EmailMessage) -> list[Block | Picture]:
     data, charset = _bytes(part), part.get_content_charset()
     try:
         if part.get_content_type() == "text/html":
@@ -121,33 +118,26 @@ def _content(part: Message) -> list[Block | Picture]:
     return [Block("paragraph", piece) for piece in re.split(r"\n\s*\n", text.replace("\r\n", "\n"))]
 
 
-def _leaves(message: Message) -> list[Message]:
-    """The parts that hold something, in order; a mail inside the mail is one of them."""
-    leaves, stack = [], [message]
-    while stack:
-        part = stack.pop()
-        if part.is_multipart() and part.get_content_type() != "message/rfc822":
-            stack += [inner for inner in part.get_payload() if isinstance(inner, Message)][::-1]
-        else:
-            leaves.append(part)
-    return leaves
-
-
-def _is_body(part: Message) -> bool:
-    if part.get_content_type() not in ("text/plain", "text/html"):
+def _is_body(part: EmailMessage) -> bool:
+    # "multipart" without parts is a mail that lost its boundary.
+    if part.get_content_type() not in ("text/plain", "text/html") and part.get_content_maintype() != "multipart":
         return False
     return part.get_content_disposition() != "attachment" and not part.get_filename()
 
 
-def _preferred(message: Message, bodies: list[Message]) -> list[Message]:
-    """Of alternatives the plain one, unless it is empty."""
-    if not any(part.get_content_type() == "multipart/alternative" for part in message.walk()):
-        return bodies
-    pages = [part for part in bodies if part.get_content_type() == "text/html"]
-    return [part for part in bodies if part not in pages and _bytes(part).strip()] or pages
+def _bodies(part: EmailMessage, depth: int = 0) -> list[EmailMessage]:
+    """The parts that are read as the mail's text. Of alternatives it is the plain one, unless that is empty."""
+    if depth == _DEEPEST or not part.is_multipart() or part.get_content_type() == "message/rfc822":
+        return [leaf for leaf in leaves(part) if _is_body(leaf)]
+    inner = [_bodies(child, depth + 1) for child in part.get_payload() if isinstance(child, EmailMessage)]
+    if part.get_content_type() != "multipart/alternative":
+        return [body for found in inner for body in found]
+    plain = (found for found in inner if all(body.get_content_type() == "text/plain" for body in found))
+    said = (found for found in plain if any(_bytes(body).strip() for body in found))
+    return next(said, next((found for found in reversed(inner) if found), []))
 
 
-def _sealed(message: Message) -> str:
+def _sealed(message: EmailMessage) -> str:
     """Why the mail's text cannot be read, where it is encrypted."""
     kind = message.get_content_type()
     if kind == "multipart/encrypted":
@@ -159,17 +149,17 @@ def _sealed(message: Message) -> str:
     return ""
 
 
-def _field(message: Message, name: str) -> str:
+def _field(message: EmailMessage, name: str) -> str:
     """A header field's decoded text on one line; what is broken in it is replaced, never raised."""
     raw = next((str(value) for key, value in message.raw_items() if key.lower() == name.lower()), "")
     try:
-        text = raw if len(raw) > _LONG_FIELD else str(message[name] or "")
+        text = str(message[name] or "")
     except (MessageError, ValueError, LookupError, AttributeError, TypeError):
         text = raw  # the standard library's parser gives up on some; as it stands it is better than nothing
     return one_line(text.encode("utf-8", "replace").decode(), 1000)
 
 
-def _name(part: Message) -> str:
+def _name(part: EmailMessage) -> str:
     try:
         name = part.get_filename()
     except (MessageError, ValueError, LookupError, AttributeError, TypeError):
@@ -177,7 +167,7 @@ def _name(part: Message) -> str:
     return one_line(name or f"unnamed ({part.get_content_type()})", 200)
 
 
-def _bytes(part: Message) -> bytes:
+def _bytes(part: EmailMessage) -> bytes:
     try:
         data = part.get_payload(decode=True)
     except (MessageError, ValueError, LookupError):

@@ -8,6 +8,7 @@ import os
 import stat
 import struct
 import tarfile
+import time
 import unicodedata
 import warnings
 import zipfile
@@ -488,6 +489,20 @@ def test_encrypted_members(tmp_path: Path) -> None:
     assert walked(data, tmp_path, password="secret") == ({"a.txt": b"hello"}, {})
     assert "give the password" in walked(data, tmp_path)[1]["a.txt"]
     assert "password" in walked(data, tmp_path, password="wrong")[1]["a.txt"]
+    # One wrong password in 256 seems to fit, until the checksum says otherwise.
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        fitting = next(word for word in map(str, range(10_000)) if fits(archive, word))
+    for passwords in (["wrong", fitting, "secret"], ["secret", fitting], ["secret"]):
+        assert walked(data, tmp_path, password=passwords) == ({"a.txt": b"hello"}, {})
+    assert "is damaged" in walked(data, tmp_path, password=["wrong", fitting])[1]["a.txt"]
+
+
+def fits(archive: zipfile.ZipFile, password: str) -> bool:
+    try:
+        archive.open("a.txt", pwd=password.encode()).close()
+    except RuntimeError:
+        return False
+    return True
 
 
 def test_an_unknown_method_is_named(tmp_path: Path) -> None:
@@ -553,6 +568,23 @@ def test_a_mail_without_attachments_is_pages_alone(tmp_path: Path) -> None:
     (tmp_path / "z").mkdir()
     data = mail().as_bytes()
     assert walked(zipped({"m.eml": data}), tmp_path / "z") == ({"m.eml": data}, {})
+
+
+def test_a_mail_with_endless_header_fields_takes_no_time(tmp_path: Path) -> None:
+    """The standard library takes a minute and more for a field of this length, a tenth of a second for a cut one."""
+    head = b"\nFrom: a@example.org\nSubject: x\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n"
+    part = b"Content-Disposition: attachment; filename=a.txt\nContent-Type: text/plain; " + b"(a) " * 100_000
+    begun = time.monotonic()
+    found, failed = walked(head + part + b"\n\nwords\n--b--\n", tmp_path, "m.eml")
+    assert (found, failed) == ({"a.txt": b"words"}, {})
+    assert time.monotonic() - begun < 20
+
+
+def test_a_mail_of_parts_in_parts_in_parts(tmp_path: Path) -> None:
+    nested = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(600))
+    data = b"From: a@example.org\nMIME-Version: 1.0\n" + nested + b"Content-Type: image/png\n\npicture\n"
+    found, failed = walked(data, tmp_path, "m.eml")
+    assert (list(found.values()), failed) == ([b"picture"], {})
 
 
 # --- anything ---------------------------------------------------------------------------------------------------------

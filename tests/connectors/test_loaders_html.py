@@ -200,6 +200,41 @@ def test_mail_of_html_only(tmp_path: Path) -> None:
     assert page.text.endswith("lao động") and "no" not in page.text.split()
 
 
+def parts(kind: str, *inside: str) -> str:
+    return f"Content-Type: multipart/{kind}; boundary={kind}\n\n" + "".join(
+        f"--{kind}\n{part}\n" for part in inside
+    ) + f"--{kind}--\n"  # fmt: skip
+
+
+def test_each_part_of_a_mail_is_read_and_of_alternatives_one(tmp_path: Path) -> None:
+    def text(kind: str, words: str) -> str:
+        return f"Content-Type: text/{kind}\n\n{words}\n"
+
+    forwarded = "Content-Type: message/rfc822\n\nSubject: inner\n" + parts("alternative", text("plain", "inner words"))
+    cases = [
+        (parts("mixed", parts("alternative", text("plain", "one"), text("html", "two")), text("html", "<p>three")),
+         "one\n\nthree"),
+        (parts("alternative", text("plain", " "), parts("mixed", text("html", "<p>a"), text("html", "<p>b"))),
+         "a\n\nb"),
+        (parts("mixed", text("html", "<p>outer"), text("plain", "foot"), forwarded),
+         "outer\n\nfoot\n\nAttachments: unnamed (message/rfc822)"),
+        ("Content-Type: multipart/mixed\n\nlost its boundary", "lost its boundary"),
+    ]  # fmt: skip
+    for body, words in cases:
+        (page,) = read(MailLoader(), tmp_path / "a.eml", f"\nFrom: a@example.com\nMIME-Version: 1.0\n{body}")
+        assert page.text == f"From: a@example.com\n\n{words}"
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding"), [("gb2312", "gb18030"), ("iso-8859-1", "cp1252"), ("big5", "cp950"), ("us-ascii", "utf-8")]
+)
+def test_mails_are_in_the_encoding_that_programs_mean(tmp_path: Path, charset: str, encoding: str) -> None:
+    words = {"gb18030": "镕基喆", "cp1252": "“quoted” – naïve", "cp950": "這裏的勞動"}.get(encoding, "lao động")
+    data = f"From: a@example.com\nContent-Type: text/plain; charset={charset}\n\n".encode() + words.encode(encoding)
+    (page,) = read(MailLoader(), tmp_path / "a.eml", data)
+    assert page.text.endswith(words)
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
