@@ -9,9 +9,6 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQuery,
     VectorStoreQueryMode,
 )
-    VectorStoreQuery,
-    VectorStoreQueryMode,
-)
 
 from connectors.llama_index import ViPyloVectorStore
 from connectors.llama_index.stored_nodes import point_id_of

@@ -72,7 +72,7 @@ def test_server_is_asked_for_what_the_options_say(qdrant: QdrantRest) -> None:
         body["field_name"]: body["field_schema"]
         for body in (json.loads(seen.body) for seen in qdrant.seen if seen.path.endswith("/index"))
     }
-    assert set(indexes) == {"source", "kind", "tenant", "page"}
+    assert set(indexes) == {"source", "kind", "tenant", "page", "node_id", "ref_doc_id"}
     assert indexes["tenant"] == {"type": "keyword", "is_tenant": True}
     assert not indexes["source"].get("is_tenant")
     store.upsert(sample_of(8, 5))
