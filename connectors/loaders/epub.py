@@ -1,5 +1,6 @@
 """Reads e-books (EPUB 2 and 3): the chapters in reading order and the pictures in them."""
 
+import functools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,14 +36,14 @@ class EPUBLoader(BlockLoader):
         with packed.opened(path, source, "e-book (EPUB)") as package:
             try:
                 book = _Book(package)
-            except (ValueError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+            except (ValueError, KeyError) as error:
                 raise DocumentError(f"{source}: is no readable e-book (EPUB): {one_line(error)}") from error
             if book.protected:
                 raise DocumentError(f"{source}: is copy-protected (DRM); only the shop's own reader opens it")
             if not book.chapters:
                 raise DocumentError(f"{source}: the e-book names no chapters")
             if book.cover is not None:
-                yield Section([Picture(package.read(book.cover), book.cover, book.title)], book.metadata())
+                yield Section([Picture(book.picture(book.cover), book.cover, book.title)], book.metadata())
             for name in book.chapters:
                 yield book.section(name)
 
@@ -56,14 +57,14 @@ class _Book:
 
     def __init__(self, package: zipfile.ZipFile) -> None:
         self._package = package
-        container = packed.xml_root(package.read("META-INF/container.xml"))
+        container = packed.xml_root(packed.content(package, "META-INF/container.xml"))
         address = next(
             (item.get("full-path") for item in container.iter() if packed.local(item.tag) == "rootfile"), None
         )
         opf = packed.member(package, "", address or "")
         if opf is None:
             raise ValueError("its container names no package document")
-        root = packed.xml_root(package.read(opf))
+        root = packed.xml_root(packed.content(package, opf))
         items = [item for item in root.iter() if packed.local(item.tag) == "item"]
         manifest = {item.get("id"): packed.member(package, opf, item.get("href") or "") for item in items}
         order = [item.get("idref") for item in root.iter() if packed.local(item.tag) == "itemref"]
@@ -81,8 +82,10 @@ class _Book:
         try:
             if info.file_size > _MOST_CHAPTER_BYTES:
                 raise ValueError(f"has {info.file_size / 1e6:,.0f} MB, over the limit")
-            chapter, parts = html_blocks(html_text(self._package.read(name)), lambda src: self._picture(name, src))
-        except (ValueError, zipfile.BadZipFile, NotImplementedError, OSError) as error:
+            # Each picture is read once: an ornament may stand a thousand times in a chapter.
+            pictures = functools.cache(functools.partial(self._picture, name))
+            chapter, parts = html_blocks(html_text(packed.content(self._package, name)), pictures)
+        except ValueError as error:
             chapter, parts = "", [Block("paragraph", f"[The chapter {name} cannot be read: {one_line(error)}]")]
         return Section(parts, {**self.metadata(), **({"chapter": chapter} if chapter not in ("", self.title) else {})})
 
@@ -92,17 +95,21 @@ class _Book:
         name = packed.member(self._package, chapter, address)
         if name is None or name.lower().endswith((".svg", ".svgz")):
             return None
+        return name, self.picture(name)
+
+    def picture(self, name: str) -> bytes:
+        """The bytes of a picture; none where it is damaged, and its page will say so."""
         try:
-            return name, self._package.read(name)
-        except (zipfile.BadZipFile, NotImplementedError, OSError):
-            return name, b""  # its page will say that it is broken
+            return packed.content(self._package, name)
+        except ValueError:
+            return b""
 
     def _encrypted(self) -> set[str]:
         """The members that are encrypted, fonts aside."""
         if "META-INF/encryption.xml" not in self._package.NameToInfo:
             return set()
         names = set()
-        for item in packed.xml_root(self._package.read("META-INF/encryption.xml")).iter():
+        for item in packed.xml_root(packed.content(self._package, "META-INF/encryption.xml")).iter():
             if packed.local(item.tag) != "EncryptedData":
                 continue
             method = next((e.get("Algorithm") for e in item.iter() if packed.local(e.tag) == "EncryptionMethod"), "")

@@ -137,8 +137,12 @@ class OfficeLoader(BlockLoader):
                 if found != "xlsx":
                     path = stack.enter_context(convert(path, found, target="xlsx"))
                 fitted = stack.enter_context(work_folder()) / "fitted.xlsx"
-                write_fitted(path, fitted)
-                path, found = fitted, "xlsx"
+                try:
+                    write_fitted(path, fitted)
+                    path = fitted
+                except (ValueError, OverflowError):
+                    pass  # damaged: LibreOffice repairs more than we do, and prints it as it is
+                found = "xlsx"
             pdf = stack.enter_context(convert(path, found, target="pdf"))
             if (without := fonts_without_vietnamese()) and self._is_torn(pdf):
                 pdf = stack.enter_context(convert(path, found, target="pdf", without=without))

@@ -18,7 +18,7 @@ _ROWS = 50
 def odf_sections(path: Path) -> Iterator[Section]:
     """A section for the text, for each slide, or for each sheet."""
     with zipfile.ZipFile(path) as package:
-        root = packed.xml_root(package.read("content.xml"))
+        root = packed.xml_root(packed.content(package, "content.xml"))
         hidden = _hidden_tables(root)
         body = next((e for e in root.iter() if local(e.tag) in ("text", "presentation", "spreadsheet")), None)
         kind = "" if body is None else local(body.tag)
@@ -97,7 +97,11 @@ def _picture(element: Any, package: zipfile.ZipFile) -> Iterator[Picture]:
         return
     frame = element.getparent()
     captions = [e.text or "" for e in frame if local(e.tag) in ("title", "desc")] if frame is not None else []
-    yield Picture(package.read(name), name, " ".join(captions))
+    try:
+        data = packed.content(package, name)
+    except ValueError:
+        data = b""  # its page will say that it is broken
+    yield Picture(data, name, " ".join(captions))
 
 
 def _rows(table: Any) -> Iterator[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.loaders.blocks import Block, Section
-from connectors.loaders.packed import local, xml_root
+from connectors.loaders.packed import content, local, xml_root
 
 # Rows that become one block, so that a sheet of a million rows is never in memory as a whole.
 _ROWS = 50
@@ -78,10 +78,13 @@ def write_fitted(path: Path, target: Path) -> None:
 
     Printed as it is, a sheet of 12 columns falls apart into strips of 7; and what lies outside a print area is not
     printed at all. Very wide sheets still take several pages side by side. Sheets that cannot be read stay as they are.
+
+    Raises:
+        ValueError, OverflowError: the workbook is damaged, or its sheets have sizes that none can have.
     """
     with zipfile.ZipFile(path) as package, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as out:
         for member in package.infolist():
-            data = package.read(member)
+            data = content(package, member.filename)
             if len(data) <= _MOST_LAYOUT_BYTES:
                 if _SHEET.fullmatch(member.filename):
                     data = _fitted_sheet(data)

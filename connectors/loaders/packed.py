@@ -1,7 +1,9 @@
 """Opens the zip files that Office documents and e-books are, with limits on what they may unpack to."""
 
+import lzma
 import posixpath
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +25,8 @@ _SMALL = 20_000_000
 def opened(path: Path, source: str, what: str) -> Iterator[zipfile.ZipFile]:
     """The package, checked. `what` names the format in errors, as "Word document".
 
-    zipfile reads no more of a member than its header declares, so that checking the declared sizes is enough.
+    Of what is deflated zipfile reads no more than the header declares, so that checking the declared sizes is enough.
+    Its other decoders know no limit, and the standards of these packages do not allow them.
 
     Raises:
         DocumentError: it is no zip file, is encrypted, or would unpack to too much.
@@ -52,8 +55,22 @@ def _check(members: list[zipfile.ZipInfo], source: str) -> None:
         raise DocumentError(
             f"{source}: holds {xml / 1e6:,.0f} MB of XML, over the limit of {_MOST_XML_BYTES / 1e6:,.0f} MB"
         )
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
+        raise DocumentError(f"{source}: is packed in a way that its format does not allow; save it again")
     if any(member.flag_bits & 1 for member in members):
         raise DocumentError(f"{source}: is encrypted; save it without a password")
+
+
+def content(package: zipfile.ZipFile, name: str) -> bytes:
+    """A member's content.
+
+    Raises:
+        ValueError: it is damaged, or packed in a way that is not known here.
+    """
+    try:
+        return package.read(name)
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError) as error:
+        raise ValueError(f"{name} in it is damaged ({error or type(error).__name__})") from error
 
 
 def member(package: zipfile.ZipFile, base: str, address: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import tracemalloc
 import zipfile
 from email.message import EmailMessage
 from pathlib import Path
@@ -144,6 +145,51 @@ def test_epub_in_reading_order_with_pictures(tmp_path: Path) -> None:
     assert found[1].metadata == {"title": "Sách", "chapter": "Chương 1"}
     assert all(page.image is not None and page.kind == "epub" for page in found)
     assert isinstance(loader_for(path.rename(tmp_path / "lying.zip")), EPUBLoader)
+
+
+def test_a_package_with_decoders_that_know_no_limit_is_refused(tmp_path: Path) -> None:
+    path = book(tmp_path / "a.epub")
+    with zipfile.ZipFile(path, "a") as package:
+        package.writestr("O/b.bin", bytes(100), zipfile.ZIP_BZIP2)
+    with pytest.raises(DocumentError, match="its format does not allow"):
+        list(EPUBLoader().pages(path))
+
+
+def damaged(path: Path, name: str) -> Path:
+    """The package with the packed bytes of one member overwritten."""
+    with zipfile.ZipFile(path) as package:
+        info = package.getinfo(name)
+    data = bytearray(path.read_bytes())
+    start = info.header_offset + 30 + len(name)
+    data[start : start + info.compress_size] = b"\xff" * info.compress_size
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["O/one.xhtml", "O/p.png", "O/cover.png"])
+def test_a_damaged_part_of_an_e_book_costs_itself_alone(tmp_path: Path, name: str) -> None:
+    found = list(EPUBLoader().pages(damaged(book(tmp_path / "a.epub"), name)))
+    told = [page.text if isinstance(page, Page) else page.reason for page in found]
+    lost = [text for text in told if text not in ("Sách", "một", "hình", "hai")]
+    assert len(lost) == 1 and ("cannot be read" in lost[0] or "picture" in lost[0])
+    assert isinstance(found[-1], Page) and found[-1].text == "hai"
+
+
+def test_a_picture_that_stands_often_in_a_chapter_is_read_once(tmp_path: Path) -> None:
+    image = picture() + bytes(1_000_000)
+    path = book(tmp_path / "a.epub", **{"O/one.xhtml": "<img src='p.png'/>" * 100, "O/p.png": image})
+    tracemalloc.start()
+    try:
+        found = list(EPUBLoader().pages(path))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [page.metadata.get("picture") for page in found if isinstance(page, Page)] == [
+        "O/cover.png",
+        "O/p.png",
+        None,
+    ]
+    assert peak < 50 * len(image)
 
 
 def test_epub_that_is_protected_or_broken(tmp_path: Path) -> None:

@@ -278,6 +278,28 @@ def test_very_wide_sheets_stay_readable(tmp_path: Path) -> None:
     assert sheet.sheet_properties.pageSetUpPr.fitToPage and sheet["A2"].value == "r2c1"
 
 
+def test_a_damaged_workbook_is_left_to_libreoffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = workbook(tmp_path / "a.xlsx")
+    with zipfile.ZipFile(path) as package:
+        info = package.getinfo("docProps/core.xml")
+    data = bytearray(path.read_bytes())
+    data[info.header_offset + 30 + len(info.filename) + 5] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"docProps/core\.xml in it is damaged"):
+        write_fitted(path, tmp_path / "b.xlsx")
+    # A program that "prints" what it is given: that it gets the workbook is what counts.
+    program = tmp_path / "soffice"
+    program.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys, pymupdf\nfolder = pathlib.Path(sys.argv[-2])\nfolder.mkdir()\n"
+        "made = pymupdf.open()\nmade.new_page().insert_text((50, 50), str(pathlib.Path(sys.argv[-1]).stat().st_size))\n"
+        "made.save(folder / 'document.pdf')\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("VIPYLO_SOFFICE", str(program))
+    (page,) = pages(path, convert="libreoffice")
+    assert page.text == str(len(data))
+
+
 @needs_libreoffice
 @pytest.mark.slow
 def test_several_readers_convert_at_once_longer_than_a_page_may_take(tmp_path: Path) -> None:
