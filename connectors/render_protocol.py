@@ -16,8 +16,8 @@ from connectors.page import WordBox
 DPI = 150
 POINTS_PER_INCH = 72
 BROKEN = "is no readable PDF (broken, cut off, or another format); open and save it again with a PDF program"
-# A word as an engine gives it: its letters, and left, top, right, bottom in fractions of the page as shown.
 _NO_MEMORY = re.compile(r"\b(malloc|calloc|realloc)\b.* failed")  # MuPDF's words
+# A word as an engine gives it: its letters, and left, top, right, bottom in fractions of the page as shown.
 RawWord = tuple[str, float, float, float, float]
 
 
