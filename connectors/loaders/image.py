@@ -39,7 +39,7 @@ class ImageLoader(Loader):
         max_pixels: larger pictures are shrunk to this many pixels.
         max_image_pixels: pictures that would decode to more are refused unread. Pillow's own limit
             (2 x `PIL.Image.MAX_IMAGE_PIXELS`, 179 MP) holds in any case.
-        max_frames: frames of one TIFF that are read; the metadata says where there were more.
+        max_frames: frames of one TIFF that are read; where there are more, a `PageFailure` and the metadata say so.
         ocr: reads the words off each picture: an engine, or its name ("tesseract", "rapidocr", "auto"); None: does not.
 
     Raises:
@@ -86,7 +86,7 @@ class ImageLoader(Loader):
         )
 
     def read(self, path: Path, source: str, first: int) -> Iterator[Page | PageFailure]:
-        """Yield one page for each frame; a bad frame among others is a `PageFailure`."""
+        """Yield one page for each frame; a bad frame among others, or frames over the limit, are a `PageFailure`."""
         with path.open("rb") as file:
             image = self._open(file, source)
             total = _frame_count(image)
@@ -97,6 +97,9 @@ class ImageLoader(Loader):
                     if total == 1:
                         raise
                     yield PageFailure(source, index + 1, str(error).removeprefix(f"{source}: "))
+            if total > self.max_frames and first <= self.max_frames + 1:
+                reason = f"frames behind number {self.max_frames} are left out (max_frames of the image loader)"
+                yield PageFailure(source, self.max_frames + 1, reason)
 
     def picture(self, file: BinaryIO, source: str) -> Image.Image:
         """The first frame of an open picture file as a page shows it.

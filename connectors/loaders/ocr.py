@@ -21,7 +21,8 @@ from embedder.errors import PluginError
 LANGUAGES = ("vie", "eng", "chi_sim")
 # Pages come at about 150 dpi; Tesseract was trained near 300 and misses marks of Vietnamese below.
 _TESSERACT_PIXELS = 8_700_000
-_SECONDS = 120.0
+# Less than a reader process waits for a page (`pool.PAGE_SECONDS`): a page that cannot be read keeps its picture.
+_SECONDS = 24.0
 _LEAST_OVERLAP = 0.3
 _INSTALL_TESSERACT = (
     "install Tesseract with its Vietnamese data (Debian: apt-get install tesseract-ocr tesseract-ocr-vie)"

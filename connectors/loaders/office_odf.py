@@ -115,16 +115,19 @@ def _rows(table: Any) -> Iterator[tuple[str, ...]]:
         for cell in row:
             if local(cell.tag) in ("table-cell", "covered-table-cell"):
                 text = "\n".join(filter(None, (_text(e) for e in cell.iter() if local(e.tag) in ("p", "h"))))
-                cells += [text] * _repeats(cell, "number-columns-repeated")
+                cells += [text] * min(_MOST_REPEATS, _stated(cell, "number-columns-repeated"))
         while cells and not cells[-1]:
             cells.pop()
         if cells:
-            yield from [tuple(cells)] * _repeats(row, "number-rows-repeated")
+            count = _stated(row, "number-rows-repeated")
+            yield from [tuple(cells)] * min(_MOST_REPEATS, count)
+            if count > _MOST_REPEATS:
+                yield (f"[{count - _MOST_REPEATS:,} more rows like this]",)
 
 
-def _repeats(element: Any, name: str) -> int:
+def _stated(element: Any, name: str) -> int:
     text = _attribute(element, name)
-    return min(_MOST_REPEATS, int(text)) if text.isdigit() and int(text) > 0 else 1
+    return int(text) if text.isdecimal() and 0 < len(text) < 10 else 1
 
 
 def _text(element: Any) -> str:

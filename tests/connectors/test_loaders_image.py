@@ -198,8 +198,9 @@ def test_each_tiff_frame_is_a_page(tmp_path: Path) -> None:
     shown = [page.image for page in pages if isinstance(page, Page) and page.image]
     assert [image.height for image in shown] == [10, 11, 12]
     assert [pixel(image, 0, 0) for image in shown] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
-    limited = read(tmp_path / "m.tiff", max_frames=2)
+    *limited, left_out = read(tmp_path / "m.tiff", max_frames=2)
     assert len(limited) == 2 and isinstance(limited[0], Page)
+    assert isinstance(left_out, PageFailure) and left_out.number == 3 and "behind number 2" in left_out.reason
     assert limited[0].metadata["frames"] == 3 and limited[0].metadata["frames_read"] == 2
     later = list(ImageLoader().pages(tmp_path / "m.tiff", first=3))
     assert [page.number for page in later] == [3]

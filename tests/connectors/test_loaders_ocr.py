@@ -16,6 +16,7 @@ from connectors.errors import DocumentError
 from connectors.loaders import ocr
 from connectors.loaders.image import ImageLoader
 from connectors.loaders.ocr import OCREngine, RapidOCR, Tesseract, available, load_ocr, tesseract_languages, text_of
+from connectors.loaders.pool import PAGE_SECONDS
 from connectors.page import Page, WordBox
 from embedder.errors import PluginError
 
@@ -137,6 +138,7 @@ def test_a_slow_or_failing_command_is_an_error_of_that_page(tmp_path: Path, monk
     with_command(tmp_path, monkeypatch, "exec sleep 20")
     with pytest.raises(DocumentError, match=r"more than 0\.2 s"):
         Tesseract(seconds=0.2).words(image)
+    assert Tesseract().seconds < PAGE_SECONDS, "the reader process would be killed first, and the page lost"
     with_command(tmp_path, monkeypatch, "echo first >&2; echo no memory >&2; exit 3")
     with pytest.raises(DocumentError, match="OCR failed: no memory"):
         Tesseract().words(image)

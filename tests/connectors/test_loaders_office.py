@@ -151,6 +151,11 @@ def test_open_document_as_text(tmp_path: Path) -> None:
     )
     (page,) = pages(open_document(tmp_path / "a.ods", "spreadsheet", sheet))
     assert page.text == "S\n\na" and isinstance(loader_for(tmp_path / "a.ods"), OfficeLoader)
+    row = "<table:table-row table:number-rows-repeated='{}'><table:table-cell><text:p>{}</text:p></table:table-cell>"
+    rows = "".join(f"{row}</table:table-row>".format(*of) for of in ((150, "như nhau"), (1048000, "nhiều")))
+    sheet = f"<office:spreadsheet><table:table table:name='S'>{rows}</table:table></office:spreadsheet>"
+    text = "\n".join(page.text for page in pages(open_document(tmp_path / "b.ods", "spreadsheet", sheet)))
+    assert text.count("như nhau") == 150 and "[1,047,800 more rows like this]" in text
     slides = (
         "<office:presentation><draw:page><draw:frame><draw:text-box><text:p>một</text:p></draw:text-box></draw:frame>"
     )
