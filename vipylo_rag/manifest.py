@@ -20,7 +20,10 @@ FIRST_STORE = "store"
 
 def is_index(folder: Path) -> bool:
     """Whether a folder is an index (also a damaged one)."""
-    return (folder / FILE_NAME).is_file() and (folder / "ledger.sqlite").exists()
+    try:
+        return (folder / FILE_NAME).is_file() and (folder / "ledger.sqlite").exists()
+    except OSError:  # it may not be entered
+        return False
 
 
 class EmbedderRecord(BaseModel):
