@@ -14,10 +14,11 @@ from typing import Literal
 
 from connectors.errors import DocumentError
 from connectors.loaders.archive_entry import ArchiveEntry, DamagedArchiveError
-from connectors.loaders.archive_mail import has_attachments, is_mail, mail_entries, read_mail
+from connectors.loaders.archive_mail import has_attachments, mail_entries, read_mail
 from connectors.loaders.archive_names import is_junk, numbered, safe_name, safe_suffix
 from connectors.loaders.archive_tar import is_packed, is_tar, tar_entries
 from connectors.loaders.archive_zip import zip_entries, zip_names
+from connectors.loaders.mail_message import begins_mail
 
 Contents = Literal["nothing", "members", "pages and members"]
 
@@ -321,6 +322,6 @@ def _contains(path: Path) -> Contents:
         return "nothing" if _DOCUMENT_NAMES.intersection(zip_names(path)) else "members"
     if is_packed(head) or is_tar(head[:512]):
         return "members"
-    if (is_mail(head) or (head and path.suffix.lower() == ".eml")) and has_attachments(read_mail(path)):
+    if (begins_mail(head) or (head and path.suffix.lower() == ".eml")) and has_attachments(read_mail(path)):
         return "pages and members"
     return "nothing"

@@ -12,31 +12,10 @@ from connectors.loaders.mail_message import leaves, parsed
 
 # The whole mail is held in memory, its attachments as base64.
 _MOST_BYTES = 256 << 20
-_HEADER = re.compile(rb"([A-Za-z][A-Za-z0-9-]*):")
-_USUAL = {
-    b"from", b"to", b"subject", b"date", b"received", b"message-id", b"mime-version", b"return-path", b"delivered-to",
-    b"content-type", b"reply-to", b"cc",
-}  # fmt: skip
 _SIGNATURES = {
     "application/pgp-signature", "application/pgp-keys", "application/pkcs7-signature", "application/x-pkcs7-signature",
 }  # fmt: skip
 _SUFFIXES = {"message/rfc822": ".eml", "image/jpeg": ".jpg", "text/plain": ".txt"}
-
-
-def is_mail(head: bytes) -> bool:
-    """Whether `head` begins as a mail does: with header lines, three or more of them usual ones."""
-    names: list[bytes] = []
-    for line in head.removeprefix(b"\xef\xbb\xbf").splitlines():
-        if not line.strip():
-            break
-        if line[:1] in b" \t":
-            continue
-        found = _HEADER.match(line)
-        if not found:
-            # The last line may be cut; any other without a name is no header.
-            return False if not names else len(_USUAL.intersection(names)) >= 3 and line == head.splitlines()[-1]
-        names.append(found[1].lower())
-    return len(_USUAL.intersection(names)) >= 3
 
 
 def read_mail(path: Path) -> EmailMessage:

@@ -5,18 +5,16 @@ import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from PIL import Image, UnidentifiedImageError
 
 from connectors.errors import DocumentError
 from connectors.loaders.base import ImageFormat, Loader, PageFailure, described
+from connectors.loaders.ocr import OCREngine, engine_of, scanned
 from connectors.loaders.picture import MAX_PAGE_PIXELS, fitted_size, page_picture
-from connectors.page import Page
+from connectors.page import Page, WordBox
 from embedder.exif import TURNS, orientation
-
-if TYPE_CHECKING:
-    from connectors.loaders.ocr import OCREngine
 
 # Only these decoders are tried: others (EPS, WMF, FLI ...) start programs or are seldom fuzzed. HEIF is there if the
 # user registers pillow-heif.
@@ -58,7 +56,7 @@ class ImageLoader(Loader):
         max_pixels: int = MAX_PAGE_PIXELS,
         max_image_pixels: int = 100_000_000,
         max_frames: int = 1000,
-        ocr: "str | OCREngine | None" = None,
+        ocr: str | OCREngine | None = None,
         image_dir: Path | str | None = None,
         image_format: ImageFormat = "png",
     ) -> None:
@@ -66,7 +64,7 @@ class ImageLoader(Loader):
         self.max_pixels = max_pixels
         self.max_image_pixels = max_image_pixels
         self.max_frames = max_frames
-        self.ocr: OCREngine | None = _engine(ocr)
+        self.ocr = engine_of(ocr)
 
     @classmethod
     def sniff(cls, head: bytes) -> bool:
@@ -129,16 +127,11 @@ class ImageLoader(Loader):
     def _frame(self, image: Image.Image, index: int, total: int, source: str) -> Page:
         shown = self._shown(image, index, total, source)
         metadata = self._metadata(image, total)
-        if self.ocr is None:
-            return self.make_page(source, index + 1, image=shown, metadata=metadata)
-        from connectors.loaders.ocr import text_of
-
-        try:
-            words = self.ocr.words(shown)
-        except Exception as error:  # the picture is good: it is found by what it shows, and says what it lacks
-            return self.make_page(source, index + 1, image=shown, metadata={**metadata, "ocr_error": described(error)})
-        metadata["ocr"] = self.ocr.name
-        return self.make_page(source, index + 1, text_of(words), shown, metadata, words)
+        text, words = "", tuple[WordBox, ...]()
+        if self.ocr is not None:
+            text, words, read_by = scanned(self.ocr, shown)
+            metadata |= read_by
+        return self.make_page(source, index + 1, text, shown, metadata, words)
 
     def _shown(self, image: Image.Image, index: int, total: int, source: str) -> Image.Image:
         try:
@@ -187,14 +180,6 @@ class ImageLoader(Loader):
         if image.format != "TIFF" and getattr(image, "is_animated", False):
             metadata["animated"] = True
         return metadata
-
-
-def _engine(ocr: "str | OCREngine | None") -> "OCREngine | None":
-    if not isinstance(ocr, str):
-        return ocr
-    from connectors.loaders.ocr import load_ocr
-
-    return load_ocr(ocr)
 
 
 def _frame_count(image: Image.Image) -> int:

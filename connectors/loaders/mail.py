@@ -12,16 +12,9 @@ from connectors.loaders.base import ImageFormat, one_line
 from connectors.loaders.blocks import Block, BlockLoader, Picture, Section
 from connectors.loaders.encoding import decoded_as
 from connectors.loaders.html import data_picture, html_blocks, html_text
-from connectors.loaders.mail_message import leaves, parsed
+from connectors.loaders.mail_message import begins_mail, leaves, parsed
 
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
-_FIELD = re.compile(rb"^([A-Za-z][A-Za-z0-9-]*):[ \t]")
-# Text files begin with "From: ..." too; only what mail programs write makes a file a mail.
-_MACHINE_FIELDS = frozenset(
-    (b"received", b"message-id", b"mime-version", b"return-path", b"delivered-to", b"dkim-signature", b"x-mailer")
-)
-# What `sniff` is given at most.
-_HEAD_BYTES = 1024
 # Mails forwarded as parts of parts of parts are not nested deeper than this.
 _DEEPEST = 50
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -58,18 +51,7 @@ class MailLoader(BlockLoader):
     @classmethod
     def sniff(cls, head: bytes) -> bool:
         """Whether `head` begins with header fields, one of which only mail programs write."""
-        names: set[bytes] = set()
-        lines = head.removeprefix(b"\xef\xbb\xbf").splitlines()
-        for line in lines[:-1] if len(head) >= _HEAD_BYTES else lines:  # the last line of a longer file is cut off
-            if not line:
-                break
-            if line[:1] in b" \t" and names:
-                continue
-            field = _FIELD.match(line)
-            if field is None:
-                return False
-            names.add(field[1].lower())
-        return len(names) > 1 and not names.isdisjoint(_MACHINE_FIELDS)
+        return begins_mail(head)
 
     def sections(self, path: Path, source: str) -> Iterator[Section]:
         """The mail, as one section."""

@@ -1,12 +1,36 @@
-"""Parses mails for what reads their text and for what takes out their attachments."""
+"""Knows and parses mails, for what reads their text and for what takes out their attachments."""
 
 import email
+import re
 from collections.abc import Iterator
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 
 # The standard library takes minutes for fields of some 100 KB: thousands of receivers, comments, parameters.
 _MOST_FIELD = 10_000
+_FIELD = re.compile(rb"([A-Za-z][A-Za-z0-9-]*):(?:[ \t]|$)")
+# Text files begin with "From: ..." too; only what mail programs write makes a file a mail.
+_MACHINE_FIELDS = frozenset(
+    (b"received", b"message-id", b"mime-version", b"return-path", b"delivered-to", b"dkim-signature", b"x-mailer")
+)
+# What is looked at of a file.
+_HEAD_BYTES = 1024
+
+
+def begins_mail(head: bytes) -> bool:
+    """Whether a file that begins with `head` is a mail: header fields, one of which only mail programs write."""
+    names: set[bytes] = set()
+    lines = head[:_HEAD_BYTES].removeprefix(b"\xef\xbb\xbf").splitlines()
+    for line in lines[:-1] if len(head) >= _HEAD_BYTES else lines:  # the last line of a longer file is cut off
+        if not line:
+            break
+        if line[:1] in b" \t" and names:
+            continue
+        field = _FIELD.match(line)
+        if field is None:
+            return False
+        names.add(field[1].lower())
+    return len(names) > 1 and not names.isdisjoint(_MACHINE_FIELDS)
 
 
 class _ShortFields(EmailPolicy):

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from connectors.errors import DocumentError
+from connectors.loaders.base import described
 from connectors.page import WordBox
 from embedder.errors import PluginError
 
@@ -72,6 +73,26 @@ def available() -> dict[str, str]:
     if not _rapidocr_problem():
         found["rapidocr"] = "reads Chinese and English; no Vietnamese diacritics"
     return found
+
+
+def engine_of(ocr: str | OCREngine | None) -> OCREngine | None:
+    """A loader's option `ocr` as an engine: one is passed through, a name is looked up.
+
+    Raises:
+        PluginError: see `load_ocr`.
+    """
+    return load_ocr(ocr) if isinstance(ocr, str) else ocr
+
+
+def scanned(engine: OCREngine, image: Image.Image) -> tuple[str, tuple[WordBox, ...], dict[str, str]]:
+    """Text and words on a page's picture, and for its metadata who read them ("ocr"), or why nobody could
+    ("ocr_error"): the picture alone is still a page.
+    """
+    try:
+        words = engine.words(image)
+    except Exception as error:  # an engine may raise anything
+        return "", (), {"ocr_error": described(error)}
+    return text_of(words), words, {"ocr": engine.name}
 
 
 def text_of(words: Iterable[WordBox]) -> str:

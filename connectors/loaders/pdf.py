@@ -3,18 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from PIL import Image
+from typing import Any, ClassVar
 
 from connectors.errors import DocumentError
-from connectors.loaders.base import ImageFormat, Loader, PageFailure, described
+from connectors.loaders.base import ImageFormat, Loader, PageFailure
+from connectors.loaders.ocr import OCREngine, engine_of, scanned
 from connectors.loaders.picture import MAX_PAGE_PIXELS
 from connectors.page import Page, WordBox
 from connectors.render import PageRenderer, PasswordError, RenderedDocument, load_renderer
-
-if TYPE_CHECKING:
-    from connectors.loaders.ocr import OCREngine
 
 
 class PDFLoader(Loader):
@@ -41,7 +37,7 @@ class PDFLoader(Loader):
         renderer: str | PageRenderer = "pymupdf",
         password: str | Sequence[str] | None = None,
         max_pixels: int = MAX_PAGE_PIXELS,
-        ocr: "str | OCREngine | None" = None,
+        ocr: str | OCREngine | None = None,
         image_dir: Path | str | None = None,
         image_format: ImageFormat = "png",
     ) -> None:
@@ -49,7 +45,7 @@ class PDFLoader(Loader):
         self.renderer: PageRenderer = load_renderer(renderer) if isinstance(renderer, str) else renderer
         self.passwords: tuple[str, ...] = (password,) if isinstance(password, str) else tuple(password or ())
         self.max_pixels = max_pixels
-        self.ocr: OCREngine | None = _engine(ocr)
+        self.ocr = engine_of(ocr)
 
     @classmethod
     def sniff(cls, head: bytes) -> bool:
@@ -91,27 +87,6 @@ class PDFLoader(Loader):
         except DocumentError as error:  # the picture alone is still a page
             said["text_error"] = str(error)
         if self.ocr is not None and not text.strip():
-            text, words = self._scanned(self.ocr, image, said)
+            text, words, read_by = scanned(self.ocr, image)
+            said |= read_by
         return self.make_page(source, index + 1, text, image, said, words)
-
-    def _scanned(
-        self, ocr: "OCREngine", image: Image.Image, metadata: dict[str, Any]
-    ) -> tuple[str, tuple[WordBox, ...]]:
-        """What OCR reads on the picture; `metadata` says who read it, or why nobody could."""
-        from connectors.loaders.ocr import text_of
-
-        try:
-            words = ocr.words(image)
-        except Exception as error:  # an engine may raise anything; the picture alone is still a page
-            metadata["ocr_error"] = described(error)
-            return "", ()
-        metadata["ocr"] = ocr.name
-        return text_of(words), words
-
-
-def _engine(ocr: "str | OCREngine | None") -> "OCREngine | None":
-    if not isinstance(ocr, str):
-        return ocr
-    from connectors.loaders.ocr import load_ocr
-
-    return load_ocr(ocr)

@@ -25,6 +25,8 @@ from hypothesis import strategies as st
 from connectors.errors import DocumentError
 from connectors.loaders.archive import ArchiveLimits, Member, contains, members
 from connectors.loaders.archive_names import decoded_name, safe_name
+from connectors.loaders.mail import MailLoader
+from connectors.loaders.registry import loader_for
 
 PAPER = b"%PDF-1.7 " + bytes(range(256)) * 8
 
@@ -568,6 +570,12 @@ def test_a_mail_without_attachments_is_pages_alone(tmp_path: Path) -> None:
     (tmp_path / "z").mkdir()
     data = mail().as_bytes()
     assert walked(zipped({"m.eml": data}), tmp_path / "z") == ({"m.eml": data}, {})
+
+
+def test_a_mail_without_suffix_is_one_for_its_text_and_its_attachments(tmp_path: Path) -> None:
+    head = b"Delivered-To: b@example.org\nX-Received:\n by 192.0.2.1\nX-Spam: no\n"
+    (tmp_path / "m").write_bytes(head + mail(("x.pdf", "application/pdf", PAPER)).as_bytes())
+    assert contains(tmp_path / "m") == "pages and members" and isinstance(loader_for(tmp_path / "m"), MailLoader)
 
 
 def test_a_mail_with_endless_header_fields_takes_no_time(tmp_path: Path) -> None:
