@@ -98,6 +98,11 @@ def _range(where: Range, dialect: Dialect) -> Any:
     if INDEXED_FIELDS.get(where.field) == "integer":
         bounds = _whole(where)
     given = {name: float(bound) for name, bound in bounds.items() if bound is not None}
+    # An integer index looks at one bound of each side only (Edge 0.9): the tighter one is enough.
+    if "lt" in given and "lte" in given:
+        del given["lte" if given["lt"] <= given["lte"] else "lt"]
+    if "gt" in given and "gte" in given:
+        del given["gte" if given["gt"] >= given["gte"] else "gt"]
     return dialect.types.FieldCondition(key=json_path(where.field), range=dialect.range(**given))
 
 

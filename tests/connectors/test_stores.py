@@ -96,6 +96,22 @@ def test_filter_holds_in_every_mode(store: VectorStore, mode: Any) -> None:
     assert all(matches(where, hit.payload) for hit in found)
 
 
+@pytest.mark.parametrize("field", ["page", "year"])
+def test_two_bounds_on_one_side_both_hold(store: VectorStore, field: str) -> None:
+    store.upsert(point(number, **{field: number}) for number in range(8))
+    for bounds in (
+        {"lt": 6, "lte": 2},
+        {"lt": 2, "lte": 6},
+        {"lt": 3, "lte": 3},
+        {"gt": 5, "gte": 2},
+        {"gt": 2, "gte": 5},
+    ):
+        where = parse_filter({field: bounds})
+        assert {hit.payload[field] for hit in store.scroll(where)} == {
+            n for n in range(8) if matches(where, {field: n})
+        }
+
+
 def test_upsert_replaces_the_whole_point(store: VectorStore) -> None:
     store.upsert([point(1, "hóa đơn", source="a.pdf", old=True)])
     store.upsert([Point(uid(1), unit(2), "", {"source": "b.pdf"})])
