@@ -36,6 +36,9 @@ _CHARSET = re.compile(rb"""<(?:meta[^>]+charset|\?xml[^>]+encoding)\s*=\s*["']?\
 _START = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL
 )
+# A line that ends between two Chinese letters is no blank between them.
+_CHINESE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+_CHINESE_WRAP = re.compile(rf"(?<=[{_CHINESE}])[ \t]*\n\s*(?=[{_CHINESE}])")
 _DEEPEST = 200
 
 
@@ -145,7 +148,7 @@ class _Walk:
         for child in tag.children:
             if isinstance(child, NavigableString):
                 if not isinstance(child, PreformattedString):  # comments, CDATA, declarations
-                    self._line.append(re.sub(r"\s+", " ", str(child)))
+                    self._line.append(re.sub(r"\s+", " ", _CHINESE_WRAP.sub("", str(child))))
             elif isinstance(child, Tag):
                 self._tag(child, depth + 1)
 

@@ -96,6 +96,11 @@ def test_a_broken_byte_leaves_a_page_in_its_encoding() -> None:
     assert words in html_text(data + b"\xff<p>") and words in html_text(data + words.encode("gb18030")[:5])
 
 
+def test_a_line_that_ends_in_chinese_parts_no_words() -> None:
+    _, parts = html_blocks("<p>中华人民\n  共和国 劳动法\nof 1994\n年</p>", data_picture)
+    assert [part.text for part in parts if isinstance(part, Block)] == ["中华人民共和国 劳动法 of 1994 年"]
+
+
 def test_deep_and_broken_html_keeps_its_text() -> None:
     _, parts = html_blocks("<div>" * 3000 + "deep" + "</p></td></b>" * 5 + "<p>after", data_picture)
     text = " ".join(part.text for part in parts if isinstance(part, Block))
