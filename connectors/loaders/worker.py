@@ -57,6 +57,7 @@ def events(registry: LoaderRegistry, request: dict[str, Any]) -> Iterator[Event]
 
 
 def _page_event(page: Page, assets: Path) -> Event:
+    json.dumps(page.metadata)  # what of a third party's is no JSON is told here, and not taken for a crash
     event: Event = {
         "event": "page",
         "number": page.number,

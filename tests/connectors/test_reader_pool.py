@@ -38,7 +38,8 @@ class ScriptedLoader(Loader):
         self.meet(script, 0, path)
         for number in range(first, script["pages"] + 1):
             self.meet(script, number, path)
-            yield self.make_page(source, number, f"page {number}")
+            odd = {"made": object()} if number in script.get("odd", ()) else {}
+            yield self.make_page(source, number, f"page {number}", metadata=odd)
 
     def meet(self, script, number, path):
         if number in script.get("once", ()):
@@ -124,6 +125,11 @@ def test_a_first_page_that_kills_is_not_the_document(tmp_path: Path) -> None:
 def test_a_document_that_kills_when_opened_loses_no_pages_that_nobody_knows(tmp_path: Path) -> None:
     events = read(tmp_path, script(tmp_path, 5, exit=[0]))
     assert events == [DocumentEnd("a.script", "the reader process crashed")]
+
+
+def test_metadata_that_are_no_json_are_no_crash(tmp_path: Path) -> None:
+    *_, end = read(tmp_path, script(tmp_path, 3, odd=[2]))
+    assert isinstance(end, DocumentEnd) and end.error is not None and "not JSON serializable" in end.error
 
 
 def test_a_page_gets_a_second_try_when_others_were_read_before(tmp_path: Path) -> None:
