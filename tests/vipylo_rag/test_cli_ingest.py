@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from connectors.loaders.ocr import tesseract_languages
-from tests.connectors.test_loaders_archive import encrypted_zip
+from tests.connectors.test_loaders_archive_limits import encrypted_zip
 from tests.vipylo_rag.conftest import write_picture
 from tests.vipylo_rag.test_cli import run
 from tests.vipylo_rag.test_moves import write_zip

@@ -9,7 +9,7 @@ from pathlib import Path
 import pydicom.data
 import pytest
 
-from tests.connectors.test_loaders_archive import encrypted_zip
+from tests.connectors.test_loaders_archive_limits import encrypted_zip
 from tests.vipylo_rag.conftest import write_pdf
 from tests.vipylo_rag.test_moves import write_zip
 from vipylo_rag import MultimodalIndex
