@@ -15,10 +15,10 @@ from connectors.stores.protocol import Point, Vector, VectorStore
 from vipylo_rag.ledger import Container, Ledger, PageRow, SourceRow
 from vipylo_rag.moves import Moves
 from vipylo_rag.removal import delete_source
-from vipylo_rag.report import Failure, IngestReport, Progress
+from vipylo_rag.report import Failure, IngestReport, PageWarning, Progress
 from vipylo_rag.rules import Decision, Rules
 from vipylo_rag.sources import FileFacts
-from vipylo_rag.stored_page import json_types, page_digest, page_point, payload_of
+from vipylo_rag.stored_page import json_types, page_digest, page_point, page_warning, payload_of
 from vipylo_rag.tenants import for_tenant
 
 logger = logging.getLogger(__name__)
@@ -176,6 +176,8 @@ class Bookkeeping:
             source.embed_seconds += share
             if known := source.known.get(page.number):
                 self._unreferenced.update({name for name in (known.asset, known.words) if name})
+            if warning := page_warning(page):
+                self.report.warnings.append(PageWarning(page.source, page.number, warning))
         self.report.pages_embedded += len(pages)
         self._progress(self.report)
 
@@ -188,6 +190,7 @@ class Bookkeeping:
             page.asset,
             "done",
             seconds=seconds,
+            reason=page_warning(page),
             words=page.words,
             attempts=self._attempts(page.source, page.number),
         )

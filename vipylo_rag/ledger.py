@@ -98,10 +98,11 @@ class RunRow:
 
 @dataclass(frozen=True)
 class PageCounts:
-    """A source's pages by state."""
+    """A source's pages by state; `warned` of those that are done carry a warning."""
 
     done: int = 0
     failed: int = 0
+    warned: int = 0
 
 
 _SOURCE_COLUMNS = ", ".join(field.name for field in fields(SourceRow))
@@ -240,9 +241,11 @@ class Ledger:
         return {row[2]: PageRow(*row) for row in self._rows(query, (tenant, source))}
 
     def page_counts(self, source: str, tenant: str = "") -> PageCounts:
-        """How many pages of a source are searchable, and how many failed."""
-        query = "SELECT state, COUNT(*) FROM pages WHERE tenant = ? AND source = ? GROUP BY state"
-        return PageCounts(**dict(self._rows(query, (tenant, source))))
+        """How many pages of a source are searchable (with a warning, too), and how many failed."""
+        query = "SELECT state, COUNT(*), COUNT(reason) FROM pages WHERE tenant = ? AND source = ? GROUP BY state"
+        found = {state: (count, reasons) for state, count, reasons in self._rows(query, (tenant, source))}
+        done, warned = found.get("done", (0, 0))
+        return PageCounts(done, found.get("failed", (0, 0))[0], warned)
 
     def put_pages(self, rows: Iterable[PageRow]) -> None:
         """Insert or replace pages."""

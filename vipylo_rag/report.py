@@ -20,6 +20,15 @@ class Failure:
     before: bool = False
 
 
+@dataclass(frozen=True)
+class PageWarning:
+    """A page that is in the index, but not as one would wish: its text could not be read, it may show a name, ..."""
+
+    source: str
+    page: int
+    text: str
+
+
 @dataclass
 class IngestReport:
     """What a run did. Sources: indexed + moved + copied + unchanged + failed = found (members of archives count too).
@@ -30,6 +39,7 @@ class IngestReport:
         copied: their content was known under another name too; its pages were taken over.
         removed: no longer on disk (with prune), or in an archive.
         failures: sources that are not in the index and single pages, also of earlier runs.
+        warnings: pages that this run put into the index, with what is wrong with them.
         seconds_by_stage: "hash", "read" (the model had nothing to do, as no page was read yet), "decode", "embed",
             "store", "ledger", "delete" (what is replaced), "copy". Stages overlap: their sum may exceed `seconds`.
     """
@@ -47,6 +57,7 @@ class IngestReport:
     pages_deleted: int = 0
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
+    warnings: list[PageWarning] = field(default_factory=list)
     seconds_by_stage: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -75,7 +75,7 @@ def _finish(
 ) -> IngestReport:
     run = Ingest(pipeline(options), parts.store, parts.ledger, parts.directory, options, progress=progress)
     report = run.run(files, folders)
-    counts = {key: value for key, value in dataclasses.asdict(report).items() if key != "failures"}
+    counts = {key: value for key, value in dataclasses.asdict(report).items() if key not in ("failures", "warnings")}
     parts.ledger.end_run(number, counts)
     return report
 

@@ -11,11 +11,12 @@ from vipylo_rag.sources import FileFacts, file_facts, source_name
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """A source with its pages by state, and the pages that failed."""
+    """A source with its pages by state, the pages that failed, and those that carry a warning (their `reason`)."""
 
     row: SourceRow
     pages: PageCounts
     failed_pages: tuple[PageRow, ...] = ()
+    warned_pages: tuple[PageRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,5 +88,6 @@ def find_source(ledger: Ledger, source: str | Path, tenant: str = "") -> str:
 
 def _status(ledger: Ledger, row: SourceRow) -> SourceStatus:
     counts = ledger.page_counts(row.source, row.tenant)
-    pages = ledger.pages(row.source, row.tenant).values() if counts.failed else ()
-    return SourceStatus(row, counts, tuple(page for page in pages if page.state == "failed"))
+    pages = ledger.pages(row.source, row.tenant).values() if counts.failed or counts.warned else ()
+    failed = tuple(page for page in pages if page.state == "failed")
+    return SourceStatus(row, counts, failed, tuple(page for page in pages if page.state == "done" and page.reason))

@@ -10,6 +10,9 @@ from connectors.page import page_id
 from connectors.payload import page_payload
 from connectors.stores.protocol import Point, Vector
 
+# Where loaders write what a user should know of a page that is indexed all the same.
+WARNING_FIELDS = ("warning", "text_error", "ocr_error", "conversion_error")
+
 
 def page_point(page: PageRead, vector: Vector, tenant: str) -> Point:
     """A page of a tenant as the store keeps it."""
@@ -30,6 +33,12 @@ def payload_of(page: PageRead, tenant: str) -> dict[str, Any]:
         size=page.size,
         metadata=page.metadata,
     )
+
+
+def page_warning(page: PageRead) -> str | None:
+    """What the loader warns of: a text layer or scan that could not be read, a picture that may show a name, ..."""
+    said = [str(page.metadata[key]) for key in WARNING_FIELDS if page.metadata.get(key)]
+    return "; ".join(said) or None
 
 
 def page_digest(page: PageRead) -> str:

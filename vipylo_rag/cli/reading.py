@@ -94,6 +94,14 @@ def print_report(report: "IngestReport", *, as_json: bool) -> None:
         f"— {report.pages_embedded} pages embedded in {report.seconds:.1f} s{rate}",
         highlight=False,
     )
+    if report.warnings:
+        first = report.warnings[0]
+        console.print(
+            Text(
+                f"{len(report.warnings)} pages are indexed with a warning (`vipylo status` has them), "
+                f"as {first.source}, page {first.page}: {first.text}"
+            )
+        )
     if not report.failures:
         return
     table = Table("not indexed", "page", "tried", "reason", box=box.SIMPLE)

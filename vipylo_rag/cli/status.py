@@ -8,6 +8,9 @@ import typer
 from vipylo_rag.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, TenantOption, look_into, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vipylo_rag.ledger import PageRow
     from vipylo_rag.status import SourceStatus
 
 
@@ -49,6 +52,7 @@ def _print(found: "list[SourceStatus]") -> None:
         pages = f"{each.pages.done}" + (f" + {each.pages.failed} failed" if each.pages.failed else "")
         reasons = [row.reason] if row.reason else []
         reasons += [f"page {page.page}: {page.reason}" for page in each.failed_pages]
+        reasons += _warnings(each.warned_pages)
         table.add_row(
             Text(row.source, overflow="fold"),
             row.state,
@@ -67,6 +71,17 @@ def _print(found: "list[SourceStatus]") -> None:
         f"{pages_done} pages searchable, {pages_failed} failed",
         highlight=False,
     )
+
+
+def _warnings(pages: "Sequence[PageRow]") -> list[str]:
+    """One line for each kind of warning, with the pages that carry it."""
+    by_text: dict[str, list[int]] = {}
+    for page in pages:
+        by_text.setdefault(page.reason or "", []).append(page.page)
+    return [
+        f"warning, page {numbers[0]}{f' and {len(numbers) - 1} more' if len(numbers) > 1 else ''}: {text}"
+        for text, numbers in by_text.items()
+    ]
 
 
 def _seconds(value: float | None) -> str:
