@@ -202,6 +202,44 @@ class ViPyloLangChainStore(VectorStore):
         """`similarity_search_by_image` in a thread."""
         return await asyncio.to_thread(self.similarity_search_by_image, image, query, k, filter)
 
+    def max_marginal_relevance_search(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Where | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Documents like the query and unlike each other: `k` of the `fetch_k` nearest, compared by vectors.
+
+        Args:
+            query: what to look for.
+            k: how many documents at most.
+            fetch_k: how many to pick them from.
+            lambda_mult: from 0 (variety alone) to 1 (likeness to the query alone).
+            filter: see `similarity_search`.
+
+        Raises:
+            InputError: `lambda_mult` is outside 0 and 1. FilterError: see `similarity_search`.
+        """
+        vector = self._embedding.embed_query(query)
+        return self.max_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, filter)
+
+    def max_marginal_relevance_search_by_vector(
+        self,
+        embedding: list[float],
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Where | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """`max_marginal_relevance_search` for a vector."""
+        vector, where = np.asarray(embedding, dtype=np.float32), parse_filter(filter)
+        found = self.store.search_varied(vector, top_k=k, pool=fetch_k, likeness=lambda_mult, where=where)
+        return [_document(node) for node, _ in found]
+
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
         """Delete by ids; without, all documents (as LangChain has it)."""
         if ids is None:
@@ -252,8 +290,11 @@ def _node(document: Document, id_: str | None) -> Node:
 
 def _document(node: BaseNode) -> Document:
     resource = resource_of(node)
-    shown = {} if resource is None or resource.path is None else {IMAGE_PATH: str(resource.path)}
-    return Document(id=node.node_id, page_content=node.get_content(), metadata={**node.metadata, **shown})
+    # Metadata are what a writer of the store says: only its own media are the picture, which `_node` would open.
+    metadata = {key: value for key, value in node.metadata.items() if key != IMAGE_PATH}
+    if resource is not None and resource.path is not None:
+        metadata[IMAGE_PATH] = str(resource.path)
+    return Document(id=node.node_id, page_content=node.get_content(), metadata=metadata)
 
 
 def _vector(embedding: list[float] | None) -> list[float]:

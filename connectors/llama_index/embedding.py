@@ -17,6 +17,7 @@ from PIL import Image
 
 from connectors.llama_index.embedding_cache import EmbeddingCache, Role
 from connectors.llama_index.media import open_picture, picture_of
+from connectors.llama_index.opening_lock import OpeningLock
 from embedder.errors import InputError
 from embedder.load import load_embedder
 from embedder.prefixes import IMAGE_MARKER, literal
@@ -50,6 +51,7 @@ class ViPyloEmbedding(MultiModalEmbedding):
 
     # Loaded when first used and never pickled: a worker process loads its own from model_name.
     _embedder: Embedder | None = PrivateAttr(default=None)
+    _loading: OpeningLock = PrivateAttr(default_factory=OpeningLock)
 
     @model_validator(mode="after")
     def _use_our_keys(self) -> Self:
@@ -72,18 +74,20 @@ class ViPyloEmbedding(MultiModalEmbedding):
     @property
     def embedder(self) -> Embedder:
         """The model itself."""
-        if self._embedder is None:
-            options = {} if self.device is None else {"device": self.device}
-            self._embedder = load_embedder(self.model_name, **options)
-        return self._embedder
+        with self._loading:  # the async methods come from several threads, and memory may hold one model
+            if self._embedder is None:
+                options = {} if self.device is None else {"device": self.device}
+                self._embedder = load_embedder(self.model_name, **options)
+            return self._embedder
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the model: it is loaded again from its name."""
-        loaded, self._embedder = self._embedder, None
-        try:
-            return super().__getstate__()
-        finally:
-            self._embedder = loaded
+        with self._loading:
+            loaded, self._embedder = self._embedder, None
+            try:
+                return super().__getstate__()
+            finally:
+                self._embedder = loaded
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
         """Set every node's embedding, from its text and image together.

@@ -5,15 +5,16 @@ import binascii
 import hashlib
 import io
 import mimetypes
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from llama_index.core.schema import BaseNode, ImageNode, MediaResource, Node
 from PIL import Image
 
+from connectors.errors import DocumentError
+from connectors.loaders.base import write_once
 from connectors.loaders.registry import first_image
 from embedder.errors import InputError
 
@@ -31,6 +32,14 @@ def resource_of(node: BaseNode, field: str = "image_resource") -> MediaResource 
         url: Any = node.image_url or None
         return MediaResource(data=data, path=path, url=url, mimetype=node.image_mimetype)
     return None
+
+
+def is_file_url(url: object) -> bool:
+    """Whether a resource's URL names a file here: "file:...", a bare path, or one with a drive's letter."""
+    if url is None:
+        return False
+    scheme = urlsplit(str(url)).scheme
+    return scheme in ("", "file") or len(scheme) == 1
 
 
 def picture_of(node: BaseNode) -> Image.Image | None:
@@ -91,9 +100,9 @@ def keep(resource: MediaResource, node: BaseNode, assets: Path) -> str | None:
     digest = hashlib.sha256(content).hexdigest()
     reference = f"{digest[:2]}/{digest}{_suffix(resource)}"
     try:
-        _write(assets / reference, content)
-    except OSError as error:
-        raise InputError(f"node {node.node_id}: {assets} cannot hold its media ({error.strerror})") from error
+        write_once(assets / reference, assets, lambda file: file.write(content))
+    except DocumentError as error:
+        raise InputError(f"node {node.node_id}: {assets} cannot hold its media ({error.__cause__})") from error
     return reference
 
 
@@ -105,18 +114,6 @@ def _inside(path: Path, assets: Path) -> str | None:
 def _suffix(resource: MediaResource) -> str:
     guessed = resource.path.suffix if resource.path else mimetypes.guess_extension(resource.mimetype or "") or ""
     return guessed.lower() if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", guessed) else ""
-
-
-def _write(target: Path, content: bytes) -> None:
-    if target.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and moved: a killed run leaves no half file under a name that promises its content.
-    with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as part:
-        part.write(content)
-        part.flush()
-        os.fsync(part.fileno())
-    Path(part.name).replace(target)
 
 
 def _decoded(data: bytes, node: BaseNode) -> bytes:

@@ -13,7 +13,7 @@ from embedder.errors import InputError
 
 _BY_WORDS: Final = (VectorStoreQueryMode.SPARSE, VectorStoreQueryMode.TEXT_SEARCH)
 _BY_VECTORS: Final = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.HYBRID, VectorStoreQueryMode.MMR)
-_MMR_THRESHOLD: Final = 0.5
+_MMR_LIKENESS: Final = 0.5
 # How many candidates are read for each node asked for, and at least, before they are fused or thinned out.
 _POOL: Final = 4
 _DEPTH: Final = 100
@@ -23,7 +23,7 @@ def ranked(store: VectorStore, query: VectorStoreQuery, where: Filter) -> list[S
     """The best points that pass `where`, best first. The modes are told in `ViPyloVectorStore.query`.
 
     Raises:
-        InputError: nothing to compare with in this mode, an unknown mode, or an alpha outside 0 and 1.
+        InputError: nothing to compare with in this mode, an unknown mode, or an alpha or mmr_threshold outside 0 and 1.
     """
     if query.mode in _BY_WORDS:
         if not query.query_str or not query.query_str.strip():
@@ -41,7 +41,9 @@ def ranked(store: VectorStore, query: VectorStoreQuery, where: Filter) -> list[S
     if query.mode == VectorStoreQueryMode.HYBRID:
         return _hybrid(store, vector, query, where)
     if query.mode == VectorStoreQueryMode.MMR:
-        return _varied(store, vector, query, where)
+        likeness = _MMR_LIKENESS if query.mmr_threshold is None else query.mmr_threshold
+        top_k = query.similarity_top_k
+        return varied(store, vector, top_k=top_k, pool=_POOL * top_k, likeness=likeness, where=where)
     return store.search(vector, top_k=query.similarity_top_k, where=where, mode="dense")
 
 
@@ -75,20 +77,29 @@ def _fused(sides: Iterable[tuple[list[ScoredPoint], float]]) -> list[ScoredPoint
     return [ScoredPoint(id_, scores[id_], points[id_].payload) for id_ in best]
 
 
-def _varied(store: VectorStore, vector: Vector, query: VectorStoreQuery, where: Filter) -> list[ScoredPoint]:
-    """Maximal marginal relevance among the nearest."""
-    pool = store.search(vector, top_k=_POOL * query.similarity_top_k, where=where, mode="dense")
-    vectors = {point.id: point.vector for point in store.get([point.id for point in pool], with_vectors=True)}
-    pool = [point for point in pool if point.id in vectors]  # all, unless some were deleted meanwhile
-    nodes = np.stack([np.asarray(vectors[point.id], dtype=np.float32) for point in pool]) if pool else np.empty((0, 1))
-    threshold = _MMR_THRESHOLD if query.mmr_threshold is None else query.mmr_threshold
-    likeness = np.array([point.score for point in pool], dtype=np.float32)
-    overlap = np.zeros(len(pool), dtype=np.float32)
+def varied(
+    store: VectorStore, vector: Vector, *, top_k: int, pool: int, likeness: float, where: Filter
+) -> list[ScoredPoint]:
+    """Maximal marginal relevance among the `pool` nearest.
+
+    `likeness` goes from 0 (variety alone) to 1 (likeness to the query alone).
+
+    Raises:
+        InputError: `likeness` is outside 0 and 1.
+    """
+    if not 0 <= likeness <= 1:
+        raise InputError(f"the weight of likeness is {likeness}; it goes from 0 (variety alone) to 1 (likeness alone)")
+    nearest = store.search(vector, top_k=max(pool, top_k), where=where, mode="dense")
+    vectors = {point.id: point.vector for point in store.get([point.id for point in nearest], with_vectors=True)}
+    nearest = [point for point in nearest if point.id in vectors]  # all, unless some were deleted meanwhile
+    nodes = np.array([vectors[point.id] for point in nearest], dtype=np.float32)
+    cosines = np.array([point.score for point in nearest], dtype=np.float32)
+    overlap = np.zeros(len(nearest), dtype=np.float32)
     rows: list[int] = []
-    while len(rows) < min(query.similarity_top_k, len(pool)):
-        worth = threshold * likeness - (1 - threshold) * overlap
+    while len(rows) < min(top_k, len(nearest)):
+        worth = likeness * cosines - (1 - likeness) * overlap
         worth[rows] = -np.inf
         rows.append(int(worth.argmax()))
         closeness = nodes @ nodes[rows[-1]]
         overlap = closeness if len(rows) == 1 else np.maximum(overlap, closeness)
-    return [pool[row] for row in rows]
+    return [nearest[row] for row in rows]

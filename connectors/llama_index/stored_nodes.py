@@ -22,7 +22,8 @@ from llama_index.core.schema import (
 )
 
 from connectors.errors import StoreError
-from connectors.llama_index.media import MEDIA_FIELDS, keep, resource_of
+from connectors.llama_index.media import MEDIA_FIELDS, is_file_url, keep, resource_of
+from connectors.loaders.base import one_line
 from connectors.page import PAGE_NAMESPACE
 from connectors.payload import asset_path, payload_node
 from embedder.errors import InputError
@@ -38,7 +39,10 @@ _CLASSES: Final[Mapping[str, type[BaseNode]]] = {
     known.class_name(): known for known in (Node, TextNode, ImageNode, IndexNode, Document, ImageDocument)
 }
 # Kept elsewhere in the payload, or below the assets.
-_LEFT_OUT: Final = {"embedding", "metadata", "class_name", "text", "image", "image_path"}
+_LEFT_OUT: Final = {"embedding", "metadata", "class_name", "text", "image", "image_path", "obj"}
+_OBJECT: Final = "obj"
+# What stock multimodal engines open when an image node has no image of its own.
+_FILE_PATH: Final = "file_path"
 
 
 def field_of(key: str) -> str:
@@ -63,6 +67,8 @@ def text_of(node: BaseNode) -> str:
 def payload_of(node: BaseNode, tenant: str, assets: Path | None) -> dict[str, Any]:
     """A node's payload. Bytes and files of its media are copied below `assets`; the payload holds references.
 
+    The path of a text (`text_resource.path`) is not kept: the text itself is.
+
     Raises:
         InputError: the node has media and there is no asset folder, or they cannot be kept; names the node.
     """
@@ -74,7 +80,11 @@ def payload_of(node: BaseNode, tenant: str, assets: Path | None) -> dict[str, An
         if field in media and field in rest:
             rest[field]["path"] = None
     if rest.get("text_resource"):
-        rest["text_resource"]["text"] = None
+        rest["text_resource"] |= {"text": None, "path": None}
+    if isinstance(node, IndexNode) and isinstance(node.obj, BaseNode):
+        rest[_OBJECT] = payload_of(node.obj, tenant, assets)
+    elif dumped.get(_OBJECT) is not None:
+        rest[_OBJECT] = {"text": str(dumped[_OBJECT])}
     _share_metadata(rest.get("relationships", {}), metadata)
     payload: dict[str, Any] = {field_of(key): value for key, value in metadata.items()}
     payload |= {
@@ -98,18 +108,27 @@ def payload_of(node: BaseNode, tenant: str, assets: Path | None) -> dict[str, An
 def node_of(payload: Mapping[str, Any], assets: Path | None) -> BaseNode:
     """The node of a payload, with its media at their places below `assets`.
 
+    Others may write to a store. So a node names no file of its own but these: an image node without a picture has no
+    "file_path" in its metadata either, which stock engines would open in the picture's place. Other metadata are data.
+
     Raises:
-        StoreError: the payload is none of ours, or refers to a file outside `assets`.
+        StoreError: the payload is none of ours, or names a file outside `assets`.
     """
-    if _REST not in payload:
-        try:
-            return payload_node(payload, assets)
-        except KeyError as error:
-            raise StoreError(f"a point of the store is neither a page nor a node: it has no {error}") from error
+    try:
+        return payload_node(payload, assets) if _REST not in payload else _node(payload, assets)
+    except KeyError as error:
+        raise StoreError(f"a point of the store is neither a page nor a node: it has no {error}") from error
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise StoreError(f"a point of the store holds no node that can be read: {one_line(error)}") from error
+
+
+def _node(payload: Mapping[str, Any], assets: Path | None) -> BaseNode:
     known = _CLASSES.get(payload[NODE_CLASS])
     if known is None:
         raise StoreError(f"node {payload[NODE_ID]} is of the unknown class {payload[NODE_CLASS]!r}")
-    rest = json.loads(payload[_REST])
+    written = json.loads(payload[_REST])
+    # Fields alone: constructors take further words, and open or fetch what these name.
+    rest = {key: value for key, value in written.items() if key in known.model_fields and key not in _LEFT_OUT}
     metadata = {key: payload[field_of(key)] for key in payload[_KEYS]}
     for related in _related(rest.get("relationships", {})):
         if "metadata" in related and related["metadata"] is None:
@@ -117,17 +136,35 @@ def node_of(payload: Mapping[str, Any], assets: Path | None) -> BaseNode:
     media = dict(payload.get(_MEDIA, {}))
     if "asset" in payload:
         media["image_resource"] = payload["asset"]
+    if unknown := media.keys() - set(MEDIA_FIELDS):
+        raise StoreError(f"node {payload[NODE_ID]} has media of an unknown kind: {', '.join(sorted(unknown))}")
     paths = {field: asset_path(assets, reference) for field, reference in media.items()}
     if issubclass(known, Node):
+        for field in ("text_resource", *MEDIA_FIELDS):
+            _check_no_file(payload, rest.get(field))
         if "text_resource" in rest:
             rest["text_resource"]["text"] = payload["text"]
         for field, path in paths.items():
             rest[field] = MediaResource.model_validate({**rest[field], "path": path})
     else:
+        _check_no_file(payload, {"path": written.get("image_path"), "url": rest.get("image_url")})
         rest["text"] = payload["text"]
         if path := paths.get("image_resource"):
             rest["image_path"] = str(path)
-    return known.from_dict({**rest, "metadata": metadata})
+    shown = paths.get("image_resource")
+    if known in (ImageNode, ImageDocument) and not (shown and shown.is_file()):
+        metadata.pop(_FILE_PATH, None)
+    made = known.from_dict({**rest, "metadata": metadata})
+    if isinstance(made, IndexNode) and (inner := written.get(_OBJECT)) is not None:
+        made.obj = node_of(inner, assets) if _REST in inner else TextNode(text=inner["text"])
+    return made
+
+
+def _check_no_file(payload: Mapping[str, Any], resource: Mapping[str, Any] | None) -> None:
+    """Media files are told by reference, never in the node itself; a URL may name a file, too."""
+    named = {} if resource is None else resource
+    if named.get("path") is not None or is_file_url(named.get("url")):
+        raise StoreError(f"node {payload[NODE_ID]} names a file outside the asset folder; it was not written here")
 
 
 def _class_name(node: BaseNode) -> str:
@@ -141,7 +178,11 @@ def _kept(node: BaseNode, assets: Path | None) -> dict[str, str]:
     kept: dict[str, str] = {}
     for field in MEDIA_FIELDS:
         resource = resource_of(node, field)
-        if resource is None or not (resource.data or resource.path):
+        if resource is None:
+            continue
+        if is_file_url(resource.url):
+            raise InputError(f"node {node.node_id} has an {field} with a URL of a file; give it the path instead")
+        if not (resource.data or resource.path):
             continue
         if assets is None:
             raise InputError(

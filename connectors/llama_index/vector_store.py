@@ -18,7 +18,8 @@ from llama_index.core.vector_stores.types import (
 
 from connectors.errors import StoreError
 from connectors.llama_index.filters import on_metadata, to_filter
-from connectors.llama_index.ranking import ranked
+from connectors.llama_index.opening_lock import OpeningLock
+from connectors.llama_index.ranking import ranked, varied
 from connectors.llama_index.stored_nodes import (
     DOCUMENT_ID,
     NODE_CLASS,
@@ -83,6 +84,7 @@ class ViPyloVectorStore(BasePydanticVectorStore):
 
     _store: VectorStore | None = PrivateAttr(default=None)
     _belongs_to_index: bool = PrivateAttr(default=False)
+    _opening: OpeningLock = PrivateAttr(default_factory=OpeningLock)
 
     @classmethod
     def of_index(cls, index: PageIndex, tenant: str = "") -> Self:
@@ -114,19 +116,26 @@ class ViPyloVectorStore(BasePydanticVectorStore):
         """The store itself, opened when first used.
 
         Raises:
-            StoreError: it cannot be opened (see `open_store`), or the directory is an index of pages.
+            StoreError: it cannot be opened (see `open_store`), the directory is an index of pages, or this was made
+                around an open store and then sent to another process, which has none.
         """
-        if self._store is None:
-            place: str | Path = self.location
-            if self._is_directory:
-                if (Path(self.location) / "manifest.json").exists():
-                    raise StoreError(
-                        f"{self.location} is an index of pages: open it with vipylo_rag.MultimodalIndex.open and give "
-                        "that to ViPyloVectorStore.of_index"
-                    )
-                place = Path(self.location) / "store"
-            self._store = open_store(place, self.dim, collection=self.collection, api_key=self.api_key)
-        return self._store
+        with self._opening:  # the async methods come from several threads, and a directory is opened once
+            if self._store is None:
+                self._store = self._opened()
+            return self._store
+
+    def _opened(self) -> VectorStore:
+        place: str | Path = self.location
+        if self.location.startswith("("):
+            raise StoreError(f"the store {self.location} was given open and cannot be opened again from a copy of this")
+        if self._is_directory:
+            if (Path(self.location) / "manifest.json").exists():
+                raise StoreError(
+                    f"{self.location} is an index of pages: open it with vipylo_rag.MultimodalIndex.open and give "
+                    "that to ViPyloVectorStore.of_index"
+                )
+            place = Path(self.location) / "store"
+        return open_store(place, self.dim, collection=self.collection, api_key=self.api_key)
 
     @property
     def asset_folder(self) -> Path | None:
@@ -228,6 +237,20 @@ class ViPyloVectorStore(BasePydanticVectorStore):
         found = self.client.search(vector, text, top_k=top_k, where=own, mode=mode)
         return [(self._node(point), point.score) for point in found]
 
+    def search_varied(
+        self, vector: Vector, *, top_k: int = 10, pool: int = 40, likeness: float = 0.5, where: Filter | None = None
+    ) -> list[tuple[BaseNode, float]]:
+        """Nodes with cosines, like the query and unlike each other, picked among the `pool` nearest.
+
+        `likeness` goes from 0 (variety alone) to 1 (likeness to the query alone); `where` is as for `search`.
+
+        Raises:
+            InputError: `likeness` is outside 0 and 1.
+        """
+        own = _all_of(self._own, None if where is None else on_metadata(where))
+        found = varied(self.client, vector, top_k=top_k, pool=pool, likeness=likeness, where=own)
+        return [(self._node(point), point.score) for point in found]
+
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """`add` in a thread."""
         return await asyncio.to_thread(self.add, nodes)
@@ -258,9 +281,10 @@ class ViPyloVectorStore(BasePydanticVectorStore):
 
     def close(self) -> None:
         """Close the store, unless it was given open. It opens again when it is used again."""
-        if self._store is not None and not self.location.startswith("("):
-            store, self._store = self._store, None
-            store.close()
+        with self._opening:
+            if self._store is not None and not self.location.startswith("("):
+                store, self._store = self._store, None
+                store.close()
 
     def __enter__(self) -> Self:
         return self

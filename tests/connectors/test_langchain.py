@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from llama_index.core.schema import TextNode
 from PIL import Image
 
 from connectors.errors import FilterError
@@ -92,6 +93,29 @@ def test_pictures_in_the_same_collection(store: ViPyloLangChainStore, pictures: 
     assert store.similarity_search_by_image(pictures[0], "xe đỏ", k=1)[0][0].id == mixed
     assert asyncio.run(store.asimilarity_search_by_image(pictures[0], k=1))[0][0].id == "red"
     assert store.similarity_search("xe", mode="lexical")[0].id == mixed
+
+
+def test_mmr_prefers_variety(store: ViPyloLangChainStore) -> None:
+    store.add_texts([TEXTS[0] + "."], [{"year": 2022}], ids=["twin"])
+    alike = [found.id for found in store.max_marginal_relevance_search(TEXTS[0], k=2, lambda_mult=1)]
+    assert alike == ["a", "twin"]
+    varied = [found.id for found in store.max_marginal_relevance_search(TEXTS[0], k=2, lambda_mult=0.1)]
+    assert varied[0] == "a" and varied[1] in ("b", "c")
+    vector = store.embeddings.embed_query(TEXTS[0])
+    assert [found.id for found in store.max_marginal_relevance_search_by_vector(vector, 2, lambda_mult=0.1)] == varied
+    picked = store.max_marginal_relevance_search(TEXTS[0], k=2, fetch_k=2, lambda_mult=0.1)
+    assert [found.id for found in picked] == ["a", "twin"], "picked among the two nearest"
+    late = {"k": 2, "filter": {"year": 2024}, "lambda_mult": 0.1}
+    retriever = store.as_retriever(search_type="mmr", search_kwargs=late)
+    assert [found.id for found in asyncio.run(retriever.ainvoke(TEXTS[0]))] == ["c"]
+    with pytest.raises(InputError, match="goes from 0"):
+        store.max_marginal_relevance_search(TEXTS[0], lambda_mult=2)
+
+
+def test_only_a_store_s_own_media_are_a_picture(store: ViPyloLangChainStore, pictures: list[Path]) -> None:
+    node = TextNode(id_="forged", text="x", metadata={"image_path": str(pictures[0])}, embedding=[1.0] * 1024)
+    store.store.add([node])
+    assert "image_path" not in store.get_by_ids(["forged"])[0].metadata
 
 
 def test_get_delete_and_replace(store: ViPyloLangChainStore) -> None:
