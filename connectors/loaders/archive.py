@@ -1,4 +1,4 @@
-"""Takes documents out of zip and tar files and mails, within limits, and never to anywhere but one folder.
+"""Takes documents out of zip and tar files, mailboxes and mails, within limits, and never to anywhere but one folder.
 
 Nothing in an archive decides where a file is written: contents go to files with generated names in the folder that
 the caller gives, and what the archive calls them is only told.
@@ -15,6 +15,7 @@ from typing import Literal
 from connectors.errors import DocumentError
 from connectors.loaders.archive_entry import ArchiveEntry, DamagedArchiveError
 from connectors.loaders.archive_mail import has_attachments, mail_entries, read_mail
+from connectors.loaders.archive_mbox import is_mbox, mbox_entries
 from connectors.loaders.archive_names import is_junk, numbered, safe_name, safe_suffix
 from connectors.loaders.archive_tar import is_packed, is_tar, tar_entries
 from connectors.loaders.archive_zip import zip_entries, zip_names
@@ -74,7 +75,7 @@ class MemberFailure:
 
 
 def contains(path: Path) -> Contents:
-    """What a file holds, by content: "members" for zip, tar, gz, bz2 and xz; "pages and members" for a mail with
+    """What a file holds, by content: "members" for zip, tar, gz, bz2, xz and mbox; "pages and members" for a mail with
     attachments; "nothing" for all else, also for documents that are zip files inside (docx, odt, epub), and for what
     cannot be read at all.
     """
@@ -155,11 +156,13 @@ class _Walk:
         self._count = 0
 
     def entries(self, path: Path, name: str, size: int) -> Iterator[ArchiveEntry]:
-        """The entries of the zip, tar or packed file in `path`, which is called `name`."""
+        """The entries of the zip, tar, packed or mbox file in `path`, which is called `name`."""
         with path.open("rb") as file:
-            is_zip = file.read(10).startswith(_ZIP_MARKS)
-        if is_zip:
+            head = file.read(_HEAD_BYTES)
+        if head.startswith(_ZIP_MARKS):
             return zip_entries(path, self._limits.members, self._passwords)
+        if is_mbox(head):
+            return mbox_entries(path)
         most = min(self._limits.total_bytes, max(self._limits.free_bytes, self._limits.ratio * size))
         return tar_entries(path, name, most)
 
@@ -320,7 +323,8 @@ def _contains(path: Path) -> Contents:
         head = file.read(_HEAD_BYTES)
     if head.startswith(_ZIP_MARKS):
         return "nothing" if _DOCUMENT_NAMES.intersection(zip_names(path)) else "members"
-    if is_packed(head) or is_tar(head[:512]):
+    # A single mail may begin as a mailbox does.
+    if is_packed(head) or is_tar(head[:512]) or (is_mbox(head) and path.suffix.lower() != ".eml"):
         return "members"
     if (begins_mail(head) or (head and path.suffix.lower() == ".eml")) and has_attachments(read_mail(path)):
         return "pages and members"

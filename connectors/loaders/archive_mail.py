@@ -31,7 +31,7 @@ def read_mail(path: Path) -> EmailMessage:
     except OSError:
         raise
     except Exception as error:  # the parser is lenient, its header classes are not always
-        raise DamagedArchiveError(f"is a damaged mail ({type(error).__name__})") from error
+        raise DamagedArchiveError(f"is a damaged mail ({error or type(error).__name__})") from error
 
 
 def has_attachments(mail: EmailMessage) -> bool:

@@ -13,6 +13,8 @@ _FIELD = re.compile(rb"([A-Za-z][A-Za-z0-9-]*):(?:[ \t]|$)")
 _MACHINE_FIELDS = frozenset(
     (b"received", b"message-id", b"mime-version", b"return-path", b"delivered-to", b"dkim-signature", b"x-mailer")
 )
+# Each level costs a look at every line below it. A mail that was forwarded thirty times has less than this.
+_MOST_DEPTH = 100
 # What is looked at of a file.
 _HEAD_BYTES = 1024
 
@@ -33,6 +35,23 @@ def begins_mail(head: bytes) -> bool:
     return len(names) > 1 and not names.isdisjoint(_MACHINE_FIELDS)
 
 
+def begins_field(data: bytes) -> bool:
+    """Whether `data` begins with a header field."""
+    return _FIELD.match(data.partition(b"\n")[0].rstrip(b"\r")) is not None
+
+
+class _Part(EmailMessage):
+    """A mail or part of one that knows how deep it lies."""
+
+    depth = 0
+
+    def attach(self, payload: "_Part") -> None:  # type: ignore[override]  # called by the parser, for each part it begins
+        payload.depth = self.depth + 1
+        if payload.depth > _MOST_DEPTH:
+            raise ValueError(f"its parts are nested over {_MOST_DEPTH} deep")
+        super().attach(payload)
+
+
 class _ShortFields(EmailPolicy):
     """The usual policy, but header fields are cut: a mail of some hundred KB must not hold up a run for an hour."""
 
@@ -45,9 +64,10 @@ def parsed(data: bytes) -> EmailMessage:
     """The mail in `data`, blank lines before it left out; header fields are cut after 10,000 letters.
 
     Raises:
+        ValueError: its parts are nested over 100 deep.
         Exception: of any kind; the parser is lenient, but its classes for header fields are not always.
     """
-    return email.message_from_bytes(data.lstrip(), policy=_ShortFields())  # type: ignore[arg-type]  # generic in stubs alone
+    return email.message_from_bytes(data.lstrip(), policy=_ShortFields(message_factory=_Part))  # type: ignore[arg-type]  # generic in stubs alone
 
 
 def leaves(message: EmailMessage) -> Iterator[EmailMessage]:
