@@ -74,6 +74,18 @@ def _program(found: Path) -> Path:
     return binary if sys.platform == "linux" and binary.is_file() else real
 
 
+def confines(soffice: Path) -> bool:
+    """Whether a conversion by `soffice` is kept from all files but the system's and its own copy of the document.
+
+    Where it is not, a document can name local files, and their content comes to stand on its pages.
+    """
+    if os.name != "posix":
+        return False
+    from connectors.loaders import libreoffice_launch  # imports what Windows has not
+
+    return libreoffice_launch.knows(soffice) and libreoffice_launch.landlock_version() > 0
+
+
 @contextmanager
 def work_folder() -> Iterator[Path]:
     """A folder that is gone when the block ends; of a process that was killed, when the next one converts."""

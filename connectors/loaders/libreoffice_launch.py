@@ -49,6 +49,19 @@ def bound(memory: int, file_bytes: int) -> None:
         ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
 
 
+def knows(program: Path) -> bool:
+    """Whether `program` is LibreOffice itself: of another start script nobody knows what it has to read."""
+    return program.name == "soffice.bin"
+
+
+def landlock_version() -> int:
+    """The version of the kernel's Landlock; 0 or less where it has none."""
+    if sys.platform != "linux":
+        return 0
+    version: int = ctypes.CDLL(None, use_errno=True).syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
+    return version
+
+
 def shut_in(folders: tuple[Path, ...]) -> bool:
     """Let this process read files below `folders` and the system's only, and connect to nothing; True if that holds.
 
@@ -56,12 +69,10 @@ def shut_in(folders: tuple[Path, ...]) -> bool:
     attachment must not bring a file of the reader's into the index. False where the kernel has no Landlock (Linux
     before 5.13, other systems).
     """
-    if sys.platform != "linux":
+    version = landlock_version()
+    if sys.platform != "linux" or version < 1:
         return False
     libc = ctypes.CDLL(None, use_errno=True)
-    version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
-    if version < 1:
-        return False
     rules = _Ruleset(_READ_FILE, _CONNECT_TCP if version >= _KNOWS_TCP else 0)
     size = ctypes.sizeof(rules) if version >= _KNOWS_TCP else 8
     ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), 0)
@@ -84,7 +95,7 @@ def main() -> None:
     memory, file_bytes, work, *command = sys.argv[1:]
     bound(int(memory), int(file_bytes))
     program = Path(command[0])
-    if program.name == "soffice.bin":  # of another start script nobody knows what it has to read
+    if knows(program):
         shut_in((Path(work), program.parent.parent))
     os.execv(program, command)
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from connectors.loaders import libreoffice_launch
-from connectors.loaders.libreoffice import find_soffice
+from connectors.loaders.libreoffice import confines, find_soffice
 from connectors.loaders.office import OfficeLoader
 from connectors.page import Page
 
@@ -51,6 +51,12 @@ def test_a_process_that_is_shut_in_reads_its_own_folder_only(tmp_path: Path) -> 
     if server == "reached":
         pytest.skip("this kernel's Landlock knows no connections (Linux before 6.7)")
     assert server == "refused"
+
+
+def test_a_program_that_cannot_be_shut_in_is_known(tmp_path: Path) -> None:
+    held = tried(tmp_path)[2] == "True"
+    assert confines(Path("/opt/office/program/soffice.bin")) == held
+    assert not confines(Path("/opt/office/soffice.sh")), "a start script of which nobody knows what it reads"
 
 
 def linked(folder: Path, picture: Path) -> dict[str, Path]:

@@ -113,7 +113,7 @@ def _office() -> Check:
     import tempfile
     from pathlib import Path
 
-    from connectors.loaders.libreoffice import converted, find_soffice
+    from connectors.loaders.libreoffice import confines, converted, find_soffice
     from connectors.loaders.libreoffice_fonts import fonts_without_vietnamese
 
     soffice = find_soffice()
@@ -129,6 +129,12 @@ def _office() -> Check:
         note.write_text("{\\rtf1 xin chao}")
         with converted(note, "rtf", "a test document", "pdf", seconds=60, soffice=soffice):
             detail = f"{soffice} prints Office documents"
+    if not confines(soffice):
+        detail += (
+            "; conversions are not confined (that takes Linux 5.13 or later with Landlock, and soffice.bin itself): a "
+            "document may pull local files into its page. Of documents that you do not trust, read the text alone "
+            "(convert='text' of the office loader)"
+        )
     if rejected := fonts_without_vietnamese():
         detail += f"; for Vietnamese without {', '.join(rejected)}, which lack letters of it"
     return Check("LibreOffice", "ok", detail)
