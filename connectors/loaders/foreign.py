@@ -12,7 +12,7 @@ from llama_index.core.schema import MetadataMode
 from PIL import Image
 
 from connectors.errors import DocumentError
-from connectors.loaders.base import Loader, PageFailure, described
+from connectors.loaders.base import Loader, PageFailure, described, one_line
 from connectors.loaders.image import ImageLoader
 from connectors.page import Page
 from embedder.errors import PluginError
@@ -74,7 +74,13 @@ class ReaderLoader(Loader):
                     return self._images.picture(file, str(path))
             except OSError as error:
                 raise DocumentError(f"its picture {path} cannot be opened: {error.strerror}") from error
-        return self._images.picture(io.BytesIO(base64.b64decode(data)), source) if data else None
+        if not data:
+            return None
+        try:
+            decoded = base64.b64decode(data)
+        except (ValueError, TypeError) as error:
+            raise DocumentError(f"its picture is no base64: {one_line(error)}") from error
+        return self._images.picture(io.BytesIO(decoded), source)
 
 
 def _json_metadata(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -142,6 +142,8 @@ class OfficeReader(BaseReader):
             Node(text_resource=MediaResource(text="hai"), image_resource=MediaResource(path=picture)),
             Node(image_resource=MediaResource(data=data, mimetype="image/png")),
             Node(image_resource=MediaResource(path=Path("gone.png"))),
+            Node(image_resource=MediaResource.model_construct(data=b"cut off", path=None)),
+            Document(text="sáu"),
         ]  # type: ignore[list-item]
 
 
@@ -182,12 +184,14 @@ def third_parties(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_plain_llama_index_reader_is_a_loader(samples: Path) -> None:
     (samples / "x.office").write_text("office")
     loader = LoaderRegistry().loader_for(samples / "x.office")
-    first, second, third, fourth = loader.pages(samples / "x.office", source="kept")
+    first, second, third, fourth, fifth, sixth = loader.pages(samples / "x.office", source="kept")
     assert isinstance(first, Page) and isinstance(second, Page) and isinstance(third, Page)
     assert (first.text, first.image, first.kind, first.metadata) == ("một", None, "office", {"sheet": "S1"})
     assert second.text == "hai" and second.image is not None and second.image.size == (60, 40)
     assert third.image is not None and third.image.getpixel((1, 1)) == (255, 0, 0) and third.source == "kept"
     assert isinstance(fourth, PageFailure) and "gone.png" in fourth.reason
+    assert isinstance(fifth, PageFailure) and "no base64" in fifth.reason
+    assert isinstance(sixth, Page) and (sixth.number, sixth.text) == (6, "sáu")
 
 
 @pytest.mark.usefixtures("third_parties")
