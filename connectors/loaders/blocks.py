@@ -8,6 +8,7 @@ import functools
 import hashlib
 import html
 import io
+import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -40,12 +41,14 @@ class Block:
         text: its text; "" for a table.
         level: of a heading (1-6) or a list item (0 = outermost).
         rows: the cells of a table, row by row.
+        head: of a table, the row above `rows` that stands on each of its pages.
     """
 
     kind: Kind
     text: str = ""
     level: int = 0
     rows: tuple[tuple[str, ...], ...] = ()
+    head: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ def _images() -> ImageLoader:
 
 def blocks_text(blocks: Iterable[Block]) -> str:
     """The blocks as plain text: a table's cells are joined by " | "."""
-    return "\n\n".join(filter(None, (_block_text(block) for block in blocks)))
+    return "\n\n".join(filter(None, (_block_text(block) for block in _headed(blocks))))
 
 
 def _block_text(block: Block) -> str:
@@ -187,7 +190,16 @@ def _block_text(block: Block) -> str:
 
 def blocks_html(blocks: Iterable[Block]) -> str:
     """The blocks as HTML for `typeset`, everything escaped."""
-    return "".join(_block_html(block) for block in blocks) or "<p></p>"
+    return "".join(_block_html(block) for block in _headed(blocks)) or "<p></p>"
+
+
+def _headed(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The blocks of a page with the heads of tables above them; pieces of one table that meet here are one again."""
+    for head, group in itertools.groupby(blocks, key=lambda block: block.head):
+        if head:
+            yield Block("table", rows=(head, *(row for block in group for row in block.rows)))
+        else:
+            yield from group
 
 
 def _block_html(block: Block) -> str:
@@ -257,7 +269,7 @@ def _table_parts(table: Block) -> Iterator[Block]:
             continue
         row_load = _row_load(cells)
         if rows and load + row_load > FULL // 2:
-            yield replace(table, rows=_without_empty_columns(rows))
+            yield _table_part(table, rows)
             rows, load = [], 0
         if row_load > MOST:
             yield from (Block("paragraph", piece) for piece in split_text("\n".join(filter(None, cells))))
@@ -265,7 +277,12 @@ def _table_parts(table: Block) -> Iterator[Block]:
             rows.append(cells)
             load += row_load
     if rows:
-        yield replace(table, rows=_without_empty_columns(rows))
+        yield _table_part(table, rows)
+
+
+def _table_part(table: Block, rows: list[tuple[str, ...]]) -> Block:
+    # Below a head each column keeps its place, empty here or not.
+    return replace(table, rows=tuple(rows) if table.head else _without_empty_columns(rows))
 
 
 def _without_empty_columns(rows: list[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:

@@ -83,7 +83,7 @@ def _section(message: EmailMessage) -> Section:
         parts += _content(part)
     attachments = [_name(part) for part in leaves(message) if not _is_body(part)]
     if attachments:
-        parts.append(Block("paragraph", "Attachments: " + ", ".join(attachments)))
+        parts.append(Block("paragraph", "\n".join(f"[{name}]" for name in attachments)))
     metadata: dict[str, Any] = {"title": subject} if subject else {}
     return Section(parts, metadata | ({"attachments": attachments} if attachments else {}))
 
@@ -146,7 +146,7 @@ def _name(part: EmailMessage) -> str:
         name = part.get_filename()
     except (MessageError, ValueError, LookupError, AttributeError, TypeError):
         name = None
-    return one_line(name or f"unnamed ({part.get_content_type()})", 200)
+    return one_line(name or part.get_content_type(), 200)
 
 
 def _bytes(part: EmailMessage) -> bytes:

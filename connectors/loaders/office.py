@@ -12,6 +12,7 @@ from connectors.loaders.base import ImageFormat, PageFailure, one_line
 from connectors.loaders.blocks import BlockLoader, Section
 from connectors.loaders.libreoffice import ConversionError, converted, find_soffice, work_folder
 from connectors.loaders.libreoffice_fonts import fonts_without_vietnamese, is_torn
+from connectors.loaders.office_csv import csv_sections
 from connectors.loaders.office_format import SUFFIXES, Format, format_of, looks_like_office
 from connectors.loaders.office_odf import odf_sections
 from connectors.loaders.office_sheets import write_fitted, xlsx_sections
@@ -25,14 +26,17 @@ if TYPE_CHECKING:
     from connectors.render import PageRenderer
 
 _SPREADSHEETS = ("xlsx", "xls", "ods")
+# Text files: LibreOffice would guess at their encoding and separator, and print no head on the second page.
+_PLAIN = ("csv", "tsv")
 
 
 class OfficeLoader(BlockLoader):
-    """Office documents (docx, pptx, xlsx, odt, odp, ods; with LibreOffice also doc, ppt, xls, rtf) as pages.
+    """Office documents (docx, pptx, xlsx, odt, odp, ods; with LibreOffice also doc, ppt, xls, rtf) and csv, as pages.
 
     With LibreOffice a page is what a person would see on paper; sheets are scaled to the width of a page. Without it,
     the text is typeset and each picture in the document is a page of its own. Each page's metadata say which way it
-    came ("converted_by"). Sheets and slides that are hidden stay hidden.
+    came ("converted_by"). Sheets and slides that are hidden stay hidden. Tables in text files (csv, tsv) are always
+    typeset, with their head on each page.
 
     Args:
         convert: "libreoffice", "text", or "auto": LibreOffice where it is installed, and text where there is none or
@@ -84,8 +88,8 @@ class OfficeLoader(BlockLoader):
     def read(self, path: Path, source: str, first: int) -> Iterator[Page | PageFailure]:
         """Yield the pages, by the way that is open."""
         found = format_of(path, source)
-        soffice = self._soffice()
-        if soffice is None and self.convert == "libreoffice":
+        soffice = None if found in _PLAIN else self._soffice()
+        if soffice is None and self.convert == "libreoffice" and found not in _PLAIN:
             raise DocumentError(f"{source}: LibreOffice is not found; install it, or name soffice in VIPYLO_SOFFICE")
         problem: dict[str, Any] = {}
         if soffice is not None:
@@ -161,4 +165,6 @@ _TEXT_WAYS: dict[str, Callable[[Path], Iterator[Section]]] = {
     "odt": odf_sections,
     "odp": odf_sections,
     "ods": odf_sections,
+    "csv": csv_sections,
+    "tsv": csv_sections,
 }

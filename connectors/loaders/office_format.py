@@ -7,17 +7,19 @@ from typing import Literal
 from connectors.errors import DocumentError
 from connectors.loaders import packed
 
-Format = Literal["docx", "pptx", "xlsx", "odt", "odp", "ods", "doc", "ppt", "xls", "rtf"]
+Format = Literal["docx", "pptx", "xlsx", "odt", "odp", "ods", "doc", "ppt", "xls", "rtf", "csv", "tsv"]
 
 SUFFIXES: dict[str, Format] = {
     ".docx": "docx", ".docm": "docx", ".dotx": "docx", ".pptx": "pptx", ".pptm": "pptx", ".ppsx": "pptx",
     ".xlsx": "xlsx", ".xlsm": "xlsx", ".odt": "odt", ".ott": "odt", ".odp": "odp", ".ods": "ods",
     ".doc": "doc", ".ppt": "ppt", ".pps": "ppt", ".xls": "xls", ".rtf": "rtf",
+    ".csv": "csv", ".tsv": "tsv",
 }  # fmt: skip
 NAMES: dict[Format, str] = {
     "docx": "Word document", "pptx": "PowerPoint presentation", "xlsx": "Excel workbook",
     "odt": "OpenDocument text", "odp": "OpenDocument presentation", "ods": "OpenDocument spreadsheet",
     "doc": "Word document", "ppt": "PowerPoint presentation", "xls": "Excel workbook", "rtf": "RTF document",
+    "csv": "table (CSV)", "tsv": "table (TSV)",
 }  # fmt: skip
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ZIP = b"PK\x03\x04"
@@ -58,10 +60,12 @@ def format_of(path: Path, source: str) -> Format:
         return _old_format(path, source)
     if head.lstrip().startswith(b"{\\rtf"):
         return "rtf"
-    what = NAMES[SUFFIXES.get(path.suffix.lower(), "docx")]
+    called = SUFFIXES.get(path.suffix.lower(), "docx")
     if not head.startswith(b"PK"):
-        raise DocumentError(f"{source}: is no readable {what} (broken, or another format)")
-    with packed.opened(path, source, what) as package:
+        if called in ("csv", "tsv"):
+            return called
+        raise DocumentError(f"{source}: is no readable {NAMES[called]} (broken, or another format)")
+    with packed.opened(path, source, NAMES[called]) as package:
         if "mimetype" in package.NameToInfo:
             kind = package.read("mimetype")[:100].strip()
             found = next((known for name, known in _OPEN_DOCUMENT.items() if kind.startswith(name)), None)

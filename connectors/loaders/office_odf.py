@@ -67,10 +67,7 @@ def _parts(container: Any, package: zipfile.ZipFile, depth: int = 0) -> Iterator
         elif name == "table":
             yield Block("table", rows=tuple(_rows(element)))
         elif name == "notes" and any(local(e.tag) == "text-box" for e in element.iter()):
-            notes = [part for part in _parts(element, package) if isinstance(part, Block)]
-            if notes:
-                yield Block("heading", "Notes", level=3)
-                yield from notes
+            yield from (part for part in _parts(element, package) if isinstance(part, Block))
         elif name == "image":
             yield from _picture(element, package)
         elif name not in ("tracked-changes", "forms", "sequence-decls", "annotation", "page-thumbnail"):

@@ -1,6 +1,5 @@
 """Workbooks: their cells without LibreOffice, and a layout for LibreOffice that cuts no table into strips."""
 
-import datetime
 import math
 import re
 import zipfile
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.loaders.blocks import Block, Section
+from connectors.loaders.office_numbers import shown
 from connectors.loaders.packed import content, local, xml_root
 
 # Rows that become one block, so that a sheet of a million rows is never in memory as a whole.
@@ -43,8 +43,8 @@ def xlsx_sections(path: Path) -> Iterator[Section]:
 def _sheet_blocks(sheet: Any) -> Iterator[Block]:
     rows: list[tuple[str, ...]] = []
     named = False
-    for row in sheet.iter_rows(values_only=True):
-        cells = tuple(map(cell_text, row))
+    for row in sheet.iter_rows():
+        cells = tuple(shown(cell.value, cell.number_format) for cell in row)
         while cells and not cells[-1]:
             cells = cells[:-1]
         if not cells:
@@ -58,19 +58,6 @@ def _sheet_blocks(sheet: Any) -> Iterator[Block]:
             rows = []
     if rows:
         yield Block("table", rows=tuple(rows))
-
-
-def cell_text(value: object) -> str:
-    """A cell's value as a person would write it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, float):
-        return format(value, ".12g")
-    if isinstance(value, datetime.datetime):
-        return value.date().isoformat() if value.time() == datetime.time() else value.isoformat(" ", "minutes")
-    return str(value)
 
 
 def write_fitted(path: Path, target: Path) -> None:

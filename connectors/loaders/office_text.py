@@ -27,11 +27,10 @@ def _docx_parts(document: Any) -> Iterator[Block | Picture]:
     related = [relation for relation in document.part.rels.values() if not relation.is_external]
     yield from _once(body, related, "header")
     yield from body.parts(document.element.body)
-    for kind, title in (("footnotes", "Footnotes"), ("endnotes", "Endnotes"), ("comments", "Comments")):
-        notes = [b for relation in related if _kind(relation) == kind for b in body.notes(relation.target_part)]
-        if notes:
-            yield Block("heading", title, level=3)
-            yield from notes
+    for kind in ("footnotes", "endnotes", "comments"):
+        for relation in related:
+            if _kind(relation) == kind:
+                yield from body.notes(relation.target_part)
     yield from _once(body, related, "footer")
 
 
@@ -176,7 +175,6 @@ def _slide_parts(slide: Any) -> Iterator[Block | Picture]:
         if title is None or shape.shape_id != title.shape_id:
             yield from _shape_parts(shape)
     if slide.has_notes_slide and (frame := slide.notes_slide.notes_text_frame) is not None and frame.text.strip():
-        yield Block("heading", "Notes", level=3)
         yield from (Block("paragraph", paragraph.text) for paragraph in frame.paragraphs)
 
 

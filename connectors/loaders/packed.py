@@ -86,7 +86,7 @@ def xml_root(data: bytes) -> Any:
     """The root of an XML document, entities unresolved and nothing fetched.
 
     Raises:
-        ValueError: it is no XML.
+        ValueError: it is no XML, or has a text of over 10 MB or elements nested over 256 deep.
     """
     from lxml import etree
 
@@ -97,6 +97,9 @@ def xml_root(data: bytes) -> Any:
         raise ValueError(str(error)) from error
     if root is None:
         raise ValueError("it is no XML")
+    # At its limits the parser stops, and recovering means that the rest is missing without a word.
+    if any("XML_PARSE_HUGE" in entry.message for entry in parser.error_log):
+        raise ValueError("XML in it has a text of over 10 MB or is nested over 256 deep, and is not read")
     return root
 
 

@@ -20,7 +20,9 @@ _FENCE = re.compile(r"^ {0,3}(```+|~~~+)(.*)$", re.MULTILINE)
 
 
 class TextLoader(Loader):
-    """Text files as typeset pages. The text of a page is the file's own; its picture shows it set, Markdown rendered.
+    """Text files as typeset pages; JSON, XML, YAML and their like as they are written.
+
+    The text of a page is the file's own; its picture shows it set, Markdown rendered.
 
     Args:
         encoding: Python's name of the files' encoding; default: found from the bytes (UTF-8, UTF-16, UTF-32, then
@@ -28,7 +30,10 @@ class TextLoader(Loader):
         max_bytes: larger files are refused.
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".text", ".md", ".markdown", ".rst", ".log")
+    suffixes: ClassVar[tuple[str, ...]] = (
+        ".txt", ".text", ".md", ".markdown", ".rst", ".log",
+        ".json", ".jsonl", ".xml", ".yaml", ".yml", ".ini", ".toml",
+    )  # fmt: skip
     kind: ClassVar[str] = "text"
 
     def __init__(

@@ -236,7 +236,7 @@ def test_mail_plain_part_and_names_of_attachments(tmp_path: Path) -> None:
     (page,) = read(MailLoader(), tmp_path / "a.eml", message.as_bytes())
     assert page.text == (
         "Hợp đồng 劳动\n\nFrom: Ân <an@example.com>\nTo: b@example.com\nDate: Fri, 16 Dec 2022 17:04:16 -0500\n\n"
-        "Chào anh,\n\nđoạn hai.\n\nAttachments: hợp đồng.pdf, unnamed (message/rfc822)"
+        "Chào anh,\n\nđoạn hai.\n\n[hợp đồng.pdf]\n[message/rfc822]"
     )
     assert page.metadata["title"] == "Hợp đồng 劳动" and page.image is not None and page.kind == "mail"
     assert isinstance(loader_for((tmp_path / "a.eml").rename(tmp_path / "no suffix")), MailLoader)
@@ -268,7 +268,7 @@ def test_each_part_of_a_mail_is_read_and_of_alternatives_one(tmp_path: Path) -> 
         (parts("alternative", text("plain", " "), parts("mixed", text("html", "<p>a"), text("html", "<p>b"))),
          "a\n\nb"),
         (parts("mixed", text("html", "<p>outer"), text("plain", "foot"), forwarded),
-         "outer\n\nfoot\n\nAttachments: unnamed (message/rfc822)"),
+         "outer\n\nfoot\n\n[message/rfc822]"),
         ("Content-Type: multipart/mixed\n\nlost its boundary", "lost its boundary"),
     ]  # fmt: skip
     for body, words in cases:

@@ -86,6 +86,29 @@ def test_docx_content_that_python_docx_passes_over(contract: Path, tmp_path: Pat
     assert "in a control\n\ninserted\n\nboxed" in text and "deleted" not in text
 
 
+def test_docx_notes_stand_in_no_other_language(contract: Path, tmp_path: Path) -> None:
+    note = (
+        '<w:footnotes xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
+        "<w:footnote><w:p><w:r><w:t>{}</w:t></w:r></w:p></w:footnote></w:footnotes>"
+    )
+    relations, types = "word/_rels/document.xml.rels", "[Content_Types].xml"
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
+    part = "application/vnd.openxmlformats-officedocument.wordprocessingml.footnotes+xml"
+    with zipfile.ZipFile(contract) as package:
+        members = {name: package.read(name).decode("utf-8", "surrogateescape") for name in package.namelist()}
+    added = f'<Relationship Id="rId99" Type="{kind}" Target="footnotes.xml"/></Relationships>'
+    members[relations] = members[relations].replace("</Relationships>", added)
+    added = f'<Override PartName="/word/footnotes.xml" ContentType="{part}"/></Types>'
+    members[types] = members[types].replace("</Types>", added)
+    for name, words in (("a.docx", "chú thích"), ("b.docx", "x" * 10_100_000)):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_STORED) as package:
+            for member, text in (members | {"word/footnotes.xml": note.format(words)}).items():
+                package.writestr(member, text.encode("utf-8", "surrogateescape"))
+    assert pages(tmp_path / "a.docx")[0].text.endswith("Ân | 劳动\n\nchú thích\n\nTrang")
+    with pytest.raises(DocumentError, match=r"b\.docx: .*XML in it has a text of over 10 MB"):
+        pages(tmp_path / "b.docx")
+
+
 def test_pptx_as_text(tmp_path: Path) -> None:
     deck = pptx.Presentation()
     for number, shown in ((1, None), (2, "0"), (3, None)):
@@ -99,7 +122,7 @@ def test_pptx_as_text(tmp_path: Path) -> None:
     deck.save(str(tmp_path / "a.pptx"))
     first, third, shown_picture = pages(tmp_path / "a.pptx")
     assert (first.text, first.metadata["slide"]) == ("Trang 1", 1)
-    assert third.text.split("\n\n") == ["Trang 3", "ô", "Notes", "ghi chú"] and third.metadata["slide"] == 3
+    assert third.text.split("\n\n") == ["Trang 3", "ô", "ghi chú"] and third.metadata["slide"] == 3
     assert shown_picture.metadata["slide"] == 3 and shown_picture.image is not None
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from connectors.errors import DocumentError
 from connectors.loaders.base import clean_text
 from connectors.loaders.encoding import decoded
+from connectors.loaders.registry import loader_for
 from connectors.loaders.split import split_text
 from connectors.loaders.text import TextLoader
 from connectors.page import Page
@@ -136,6 +137,14 @@ def test_pages_of_text(tmp_path: Path) -> None:
     assert all(page.text.startswith(("##", "Bộ luật")) for page in found)
     assert [page.number for page in TextLoader().pages(path, first=3)] == [page.number for page in found[2:]]
     assert pages(path)[0].content_sha256 == found[0].content_sha256
+
+
+def test_data_files_are_read_as_they_are_written(tmp_path: Path) -> None:
+    for name, content in (("a.json", '{"tên": "Ân"}'), ("a.xml", "<tên>Ân &amp; Bình</tên>"), ("a.yaml", "tên: Ân")):
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8")
+        (page,) = loader_for(path).pages(path)
+        assert isinstance(page, Page) and (page.kind, page.text) == ("text", content)
 
 
 def test_chinese_pages_hold_half_as_many_letters() -> None:
