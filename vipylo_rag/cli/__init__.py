@@ -22,6 +22,8 @@ from vipylo_rag.cli.status import status
 from vipylo_rag.cli.train import train
 from vipylo_rag.cli.transfer import export, import_
 
+_M_ARENA_MAX = -8  # malloc.h
+
 app = typer.Typer(
     name="vipylo",
     help="Index documents as pages and search them by text, by image, or by both.",
@@ -56,8 +58,22 @@ def options(verbose: bool = typer.Option(False, "--verbose", "-v", help="Log wha
     )
 
 
+def _share_one_heap() -> None:
+    """Let all threads share one of glibc's heaps, before there are threads.
+
+    Tensors are made in one thread and freed in another; with a heap for each, an ingest of 2,900 pages rose to 3 GB.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        if set_option is not None:
+            set_option(_M_ARENA_MAX, 1)
+
+
 def main() -> None:
     """Run the command line: errors of ours are one line and exit code 2; a closed pipe or Ctrl-C is no traceback."""
+    _share_one_heap()
     try:
         app()
     except ViPyloError as error:
