@@ -55,8 +55,8 @@ def test_a_process_that_is_shut_in_reads_its_own_folder_only(tmp_path: Path) -> 
 
 def test_a_program_that_cannot_be_shut_in_is_known(tmp_path: Path) -> None:
     held = tried(tmp_path)[2] == "True"
-    assert confines(Path("/opt/office/program/soffice.bin")) == held
-    assert not confines(Path("/opt/office/soffice.sh")), "a start script of which nobody knows what it reads"
+    assert confines(Path("/usr/lib/office/program/soffice.bin")) == held
+    assert not confines(Path("/usr/bin/office.sh")), "a start script of which nobody knows what it reads"
 
 
 def linked(folder: Path, picture: Path) -> dict[str, Path]:
