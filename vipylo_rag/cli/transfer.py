@@ -16,7 +16,8 @@ def export(
     """Write a whole index to one file: vectors, pages, page images. `vipylo import` reads it, into any engine."""
     with open_index(index) as opened, Bar("export", "pages and images") as bar:
         report = opened.export(file, bar.show)
-    print(f"{report.pages} pages and {report.assets} images in {file} ({report.bytes / 1e6:.1f} MB)")
+    held = f"{report.pages} pages and {report.assets} files (page images, places of words)"
+    print(f"{held} in {file} ({report.bytes / 1e6:.1f} MB)")
 
 
 def import_(
