@@ -26,6 +26,18 @@ _JSON_TYPES = {str: "string", bool: "boolean", int: "integer"}
 
 
 @dataclass(frozen=True)
+class SearchRequest:
+    """What `MultimodalIndex.search` is given, as one thing: several can be searched at once."""
+
+    text: str | None = None
+    images: ImageInput | Sequence[ImageInput] | None = None
+    top_k: int = 10
+    where: Mapping[str, Any] | Filter | None = None
+    mode: SearchMode = "hybrid"
+    tenant: str = ""
+
+
+@dataclass(frozen=True)
 class Query:
     """A checked query: words, pictures or both."""
 
@@ -55,21 +67,26 @@ class Query:
             raise InputError("lexical mode compares words: give a text, or use dense or hybrid mode")
         return cls(words, pictures, mode, top_k)
 
-    def vector(self, embedder: Callable[[], Embedder]) -> Vector | None:
-        """The query's vector [dim]; None in lexical mode, which needs no model.
-
-        Raises:
-            InputError: the query cannot be embedded.
-        """
-        if self.mode == "lexical":
-            return None
+    @property
+    def sample(self) -> Sample:
+        """What is embedded."""
         # More markers than images: then "<image>" is a word that is asked for, not a place for a picture.
         asked = self.words if self.words.count(IMAGE_MARKER) <= len(self.pictures) else literal(self.words)
-        rows = embedder().encode_rows([Sample(asked, self.pictures)])
-        if rows.errors:
-            raise InputError(f"the query cannot be embedded: {rows.errors[0]}")
-        vector: Vector = rows.vectors[0]
-        return vector
+        return Sample(asked, self.pictures)
+
+
+def query_vectors(queries: Sequence[Query], embedder: Callable[[], Embedder]) -> list[Vector | InputError | None]:
+    """The queries' vectors [dim], embedded together; None in lexical mode, which needs no model, and an error for each
+    query that cannot be embedded."""
+    found: list[Vector | InputError | None] = [None] * len(queries)
+    asked = [row for row, query in enumerate(queries) if query.mode != "lexical"]
+    if not asked:
+        return found
+    rows = embedder().encode_rows([queries[row].sample for row in asked])
+    for place, row in enumerate(asked):
+        error = rows.errors.get(place)
+        found[row] = InputError(f"the query cannot be embedded: {error}") if error else rows.vectors[place]
+    return found
 
 
 def field_types(found: FieldTypes) -> dict[str, frozenset[str]]:

@@ -10,6 +10,10 @@ class Settings(BaseSettings):
         embedder: VIPYLO_EMBEDDER, as in `embedder.load.load_embedder`; None: the one that made the index.
         device: VIPYLO_DEVICE, such as "cpu" or "cuda".
         qdrant_api_key: VIPYLO_QDRANT_API_KEY, for an index on a server.
+        llm: VIPYLO_LLM, what answers questions: URL of an OpenAI-style server, or directory of a Qwen2-VL checkpoint.
+        llm_model: VIPYLO_LLM_MODEL, the model's name on that server.
+        llm_key: VIPYLO_LLM_KEY, that server's key.
+        server_key: VIPYLO_SERVER_KEY, the key that `vipylo serve` asks its callers for.
     """
 
     model_config = SettingsConfigDict(env_prefix="VIPYLO_", extra="ignore")
@@ -17,3 +21,7 @@ class Settings(BaseSettings):
     embedder: str | None = None
     device: str | None = None
     qdrant_api_key: str | None = None
+    llm: str | None = None
+    llm_model: str | None = None
+    llm_key: str | None = None
+    server_key: str | None = None

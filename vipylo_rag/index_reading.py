@@ -1,0 +1,115 @@
+"""Asking an index: search, its pages, and what it holds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.stores.filters import Filter
+from connectors.stores.protocol import SearchMode, StoredPoint, Vector
+from embedder.errors import ViPyloError
+from vipylo_rag.opened import OpenedIndex
+from vipylo_rag.overview import overview
+from vipylo_rag.query import ImageInput, Query, SearchRequest, checked_filter, query_vectors
+from vipylo_rag.search import Hit
+from vipylo_rag.tenants import check_tenant, for_tenant
+from vipylo_rag.turnstile import passes
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that was checked: its query, and the filter that holds it to its tenant."""
+
+    query: Query
+    where: Filter
+
+
+class IndexReading(OpenedIndex):
+    """What asks an index and leaves it as it is."""
+
+    def search(
+        self,
+        text: str | None = None,
+        images: ImageInput | Sequence[ImageInput] | None = None,
+        top_k: int = 10,
+        where: Mapping[str, Any] | Filter | None = None,
+        mode: SearchMode = "hybrid",
+        *,
+        tenant: str = "",
+    ) -> list[Hit]:
+        """The best pages for a text, an image (or several), or both together as one query vector.
+
+        Args:
+            text: what to look for, in any language of the model.
+            images: PIL images or paths of image files.
+            top_k: how many hits at most.
+            where: a filter over payload fields, such as {"kind": "pdf", "page": {"lte": 3}}.
+            mode: "dense" compares vectors, "lexical" compares words (BM25; needs text), "hybrid" fuses both ranks.
+            tenant: whose documents are searched; nobody else's are found.
+
+        Raises:
+            InputError: nothing to search for, a bad top_k, mode or tenant. DocumentError: an unreadable image.
+            FilterError: `where` names an unknown field or operator, or compares with a value of the wrong type.
+        """
+        request = SearchRequest(text, images, top_k, where, mode, tenant)
+        (found,) = self.search_many([request])
+        if isinstance(found, ViPyloError):
+            raise found
+        return found
+
+    @passes
+    def search_many(self, requests: Sequence[SearchRequest]) -> list[list[Hit] | ViPyloError]:
+        """Several searches, whose queries are embedded together; each gives its hits, or the error that it met.
+
+        One bad request costs its own row. See `search` for the errors.
+        """
+        found: list[list[Hit] | ViPyloError | None] = [None] * len(requests)
+        prepared: dict[int, Prepared] = {}
+        for row, request in enumerate(requests):
+            try:
+                prepared[row] = self._prepared(request)
+            except ViPyloError as error:
+                found[row] = error
+        vectors = query_vectors([one.query for one in prepared.values()], lambda: self.embedder)
+        for (row, one), vector in zip(prepared.items(), vectors, strict=True):
+            try:
+                found[row] = vector if isinstance(vector, ViPyloError) else self._found(one, vector)
+            except ViPyloError as error:
+                found[row] = error
+        return [one for one in found if one is not None]
+
+    @passes
+    def pages(self, where: Mapping[str, Any] | Filter | None = None, *, tenant: str = "") -> list[StoredPoint]:
+        """All stored pages of a tenant that pass a filter, in id order."""
+        return list(self.store.scroll(for_tenant(check_tenant(tenant), checked_filter(where, self.fields(tenant)))))
+
+    @passes
+    def facet(
+        self, field: str, where: Mapping[str, Any] | Filter | None = None, *, tenant: str = "", limit: int = 100
+    ) -> dict[Any, int]:
+        """The most frequent values of a field among a tenant's pages that pass a filter, with their counts.
+
+        Raises:
+            FilterError: there is no such field.
+        """
+        fields = self.fields(check_tenant(tenant))
+        checked_filter({field: {"exists": True}}, fields)
+        return self.store.facet(field, for_tenant(tenant, checked_filter(where, fields)), limit=limit)
+
+    @passes
+    def info(self) -> dict[str, Any]:
+        """What this index is and holds, of all tenants: embedder, store, counts, kinds, size of the pictures in bytes,
+        and what was begun and did not come to its end.
+
+        For who runs the index; `sources`, `pages` and `facet` answer for one tenant.
+        """
+        return overview(self._parts())
+
+    def _prepared(self, request: SearchRequest) -> Prepared:
+        query = Query.of(request.text, request.images, request.top_k, request.mode)
+        where = checked_filter(request.where, self.fields(check_tenant(request.tenant)))
+        return Prepared(query, for_tenant(request.tenant, where))
+
+    def _found(self, prepared: Prepared, vector: Vector | None) -> list[Hit]:
+        query = prepared.query
+        found = self.store.search(vector, query.words or None, top_k=query.top_k, where=prepared.where, mode=query.mode)
+        return [Hit.of(point.id, point.score, dict(point.payload), self.assets) for point in found]

@@ -1,0 +1,47 @@
+"""What the parts of the server share: made once, when it starts."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+
+from vipylo_rag.index import MultimodalIndex
+from vipylo_rag.server.options import ServerOptions
+
+if TYPE_CHECKING:
+    from llama_index.core.llms import LLM
+
+    from vipylo_rag.server.metrics import Metrics
+    from vipylo_rag.server.search_line import SearchLine
+    from vipylo_rag.server.uploads import Uploads
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """The served index and what stands before it.
+
+    Attributes:
+        index: its embedder is a `ModelLine`, so that all callers' samples share the model.
+        searches: takes searches, several at a time, and refuses what would wait too long.
+        uploads: takes files and reads them, one upload after the other; the only writer.
+        llm: answers questions; None: answers quote passages.
+    """
+
+    index: MultimodalIndex
+    options: ServerOptions
+    searches: "SearchLine"
+    uploads: "Uploads"
+    metrics: "Metrics"
+    llm: "LLM | None" = None
+
+
+def state_of(request: Request) -> ServerState:
+    """The server's state, as a FastAPI dependency."""
+    state: ServerState = request.app.state.server
+    return state
+
+
+def tenant_of(request: Request) -> str:
+    """Whose documents a request may see, as a FastAPI dependency: set by the layer that checked its key."""
+    tenant: str = request.state.tenant
+    return tenant
