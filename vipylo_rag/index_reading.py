@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from connectors.stores.filters import Filter
 from connectors.stores.protocol import SearchMode, StoredPoint, Vector
-from embedder.errors import ViPyloError
+from embedder.errors import InputError, ViPyloError
 from vipylo_rag.opened import OpenedIndex
 from vipylo_rag.overview import overview
 from vipylo_rag.query import ImageInput, Query, SearchRequest, checked_filter, query_vectors
@@ -83,6 +84,23 @@ class IndexReading(OpenedIndex):
         return list(self.store.scroll(for_tenant(check_tenant(tenant), checked_filter(where, self.fields(tenant)))))
 
     @passes
+    def page(self, id: str, *, tenant: str = "") -> Hit:
+        """One stored page of a tenant by its id, as a hit that nothing was asked for: its score is 0.
+
+        Example:
+            >>> page = index.page(hit.id)                              # doctest: +SKIP
+            >>> page.explain("hợp đồng thuê nhà").save("why.png")      # doctest: +SKIP
+
+        Raises:
+            InputError: this tenant has no page of that id, whoever else may have it.
+        """
+        check_tenant(tenant)
+        for point in self.store.get([id]) if _is_uuid(id) else []:
+            if point.payload.get("tenant") == tenant:
+                return Hit.of(point.id, 0.0, dict(point.payload), self.assets)
+        raise InputError(f"no page has the id {str(id)[:80]!r}: take one from a search or from `pages`")
+
+    @passes
     def facet(
         self, field: str, where: Mapping[str, Any] | Filter | None = None, *, tenant: str = "", limit: int = 100
     ) -> dict[Any, int]:
@@ -113,3 +131,11 @@ class IndexReading(OpenedIndex):
         query = prepared.query
         found = self.store.search(vector, query.words or None, top_k=query.top_k, where=prepared.where, mode=query.mode)
         return [Hit.of(point.id, point.score, dict(point.payload), self.assets) for point in found]
+
+
+def _is_uuid(id_: str) -> bool:
+    """Stores refuse other ids, each in its own words."""
+    try:
+        return str(UUID(id_)) == id_
+    except (ValueError, AttributeError, TypeError):
+        return False
