@@ -17,3 +17,7 @@ class StoreUnavailableError(StoreError):
 
 class FilterError(StoreError, ValueError):
     """A filter names an unknown field or operator, or compares with a value of the wrong type."""
+
+
+class LLMError(ViPyloError):
+    """A language model cannot be reached, refused a question, or broke off in its answer; the text says which."""
