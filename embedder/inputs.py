@@ -98,15 +98,54 @@ class Tokenization:
             InputError: the sample is empty, has too many images or markers, or its images alone exceed the limit.
         """
         self._check(sample)
-        text = self.processor.apply_chat_template(
-            [{"role": "user", "content": self._content(sample)}], tokenize=False, add_generation_prompt=False
+        text = self.templated(self.inert(sample.text), len(sample.images))
+        ids = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        origins, cut = self.origins(ids, sample.images)
+        return TokenSequence([ids[origin] for origin in origins], sample.images, cut)
+
+    def inert(self, text: str) -> str:
+        """A caller's text, whose control tokens became words: they must not forge image pads or end tokens."""
+        for token in self._control:
+            if token in text:
+                text = text.replace(token, token.replace("<|", "< |", 1))
+        return text
+
+    def templated(self, text: str, images: int) -> str:
+        """What the tokenizer gets: a text and so many images, in the chat template."""
+        content = [{"type": "image"}] * images + [{"type": "text", "text": text}]
+        templated: str = self.processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=False
         )
-        ids: list[int] = []
-        counts = iter([self.budget.tokens(*upright_size(image)) for image in sample.images])
-        for token in self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]:
-            ids.extend([token] * next(counts) if token == self._pad_id else [token])
-        kept = self._truncate(ids)
-        return TokenSequence(kept, sample.images, len(ids) - len(kept))
+        return templated
+
+    def origins(self, ids: Sequence[int], images: Sequence[Image.Image]) -> tuple[list[int], int]:
+        """What becomes of the tokens of a templated text: for each of the sequence, where in `ids` it comes from, and
+        how many were dropped. An image's pad is repeated for each of its tokens; text is dropped from the end.
+
+        Raises:
+            InputError: the images alone exceed the limit.
+        """
+        counts = iter([self.budget.tokens(*upright_size(image)) for image in images])
+        origins: list[int] = []
+        for origin, token in enumerate(ids):
+            origins.extend([origin] * (next(counts) if token == self._pad_id else 1))
+        excess = len(origins) - self.max_tokens
+        if excess <= 0:
+            return origins, 0
+        vision = sum(ids[origin] in self._vision_ids for origin in origins)
+        if vision > self.max_tokens:
+            raise InputError(
+                f"its images take {vision} tokens, the limit is {self.max_tokens}: "
+                "lower max_pixels or send fewer images"
+            )
+        kept: list[int] = []
+        left = excess
+        for origin in reversed(origins):
+            if left > 0 and ids[origin] not in self._vision_ids:
+                left -= 1
+            else:
+                kept.append(origin)
+        return kept[::-1], excess
 
     def _check(self, sample: Sample) -> None:
         if not sample.images and not without_prefix(sample.text).strip():
@@ -119,32 +158,6 @@ class Tokenization:
                 f"{markers} {IMAGE_MARKER} markers but {len(sample.images)} images "
                 "(text that is data, not markup, goes through embedder.prefixes.literal first)"
             )
-
-    def _content(self, sample: Sample) -> list[dict[str, str]]:
-        text = sample.text
-        for token in self._control:  # a caller's text must not forge image pads or end tokens
-            if token in text:
-                text = text.replace(token, token.replace("<|", "< |", 1))
-        return [{"type": "image"}] * len(sample.images) + [{"type": "text", "text": text}]
-
-    def _truncate(self, ids: list[int]) -> list[int]:
-        """Drop text from the end until the limit holds; image tokens are never dropped."""
-        excess = len(ids) - self.max_tokens
-        if excess <= 0:
-            return ids
-        vision = sum(token in self._vision_ids for token in ids)
-        if vision > self.max_tokens:
-            raise InputError(
-                f"its images take {vision} tokens, the limit is {self.max_tokens}: "
-                "lower max_pixels or send fewer images"
-            )
-        kept: list[int] = []
-        for token in reversed(ids):
-            if excess > 0 and token not in self._vision_ids:
-                excess -= 1
-            else:
-                kept.append(token)
-        return kept[::-1]
 
 
 def decode(sequence: TokenSequence, budget: PixelBudget) -> list[PatchRows]:

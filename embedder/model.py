@@ -16,6 +16,7 @@ from transformers import Qwen2VLConfig, Qwen2VLModel
 from embedder.batching import plan_batches
 from embedder.checkpoint import Checkpoint, fresh_projection, load_checkpoint, resolve, save_checkpoint
 from embedder.errors import InputError
+from embedder.explain import SampleExplanation, explain
 from embedder.inputs import Tokenization, TokenSequence, collate, decode, samples_from
 from embedder.patch_embedding import fold_patch_embedding
 from embedder.pixels import PatchRows, PixelBudget
@@ -262,6 +263,18 @@ class ColPaLiQwenEmbedder(nn.Module):
         """Unit vectors of all samples that can be embedded; a bad one costs its own row and no other."""
         vectors, errors = self._vectors(samples, batch_size, show_progress=False)
         return EncodedRows(cut_and_normalize(vectors).numpy(), errors)
+
+    def explain(self, sample: Sample, vector: npt.ArrayLike) -> SampleExplanation:
+        """What each image patch and each token of a sample adds to its cosine with `vector`, exactly.
+
+        Example:
+            >>> target = embedder.encode(text="red car", convert_to="numpy")[0]        # doctest: +SKIP
+            >>> embedder.explain(Sample("a red car", (photo,)), target).images[0]      # doctest: +SKIP
+
+        Raises:
+            InputError: the sample cannot be embedded, or the vector does not fit; see `embedder.explain.explain`.
+        """
+        return explain(self, sample, vector)
 
     def _vectors(
         self, samples: Sequence[Sample], batch_size: int, show_progress: bool
