@@ -192,7 +192,7 @@ class Encoder:
         """
         size = min(len(samples), self._most_rows or len(samples))
         parts = [self._part(samples[start : start + size]) for start in range(0, len(samples), size)]
-        return _joined(parts)
+        return joined(parts)
 
     def _part(self, samples: Sequence[Sample]) -> EncodedRows:
         try:
@@ -204,7 +204,7 @@ class Encoder:
                 half = (len(samples) + 1) // 2 if _wants_memory(error) else 1
                 if half > 1:
                     self._most_rows = half  # the next batches would run into the same wall
-                return _joined([self._part(samples[start : start + half]) for start in range(0, len(samples), half)])
+                return joined([self._part(samples[start : start + half]) for start in range(0, len(samples), half)])
             self._check_alive(error)
             return EncodedRows(np.full((1, self._embedder.dim), np.nan, dtype=np.float32), {0: error})
 
@@ -219,7 +219,8 @@ class Encoder:
             ) from error
 
 
-def _joined(parts: Sequence[EncodedRows]) -> EncodedRows:
+def joined(parts: Sequence[EncodedRows]) -> EncodedRows:
+    """Parts of a call, embedded one after the other, as one."""
     if len(parts) == 1:
         return parts[0]
     errors, start = {}, 0
