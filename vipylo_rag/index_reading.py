@@ -1,6 +1,6 @@
 """Asking an index: search, its pages, and what it holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -57,26 +57,29 @@ class IndexReading(OpenedIndex):
             raise found
         return found
 
-    @passes
     def search_many(self, requests: Sequence[SearchRequest]) -> list[list[Hit] | ViPyloError]:
         """Several searches, whose queries are embedded together; each gives its hits, or the error that it met.
 
         One bad request costs its own row. See `search` for the errors.
         """
-        found: list[list[Hit] | ViPyloError | None] = [None] * len(requests)
+        found: dict[int, list[Hit] | ViPyloError] = {}
+        self.search_each(requests, found.__setitem__)
+        return [found[row] for row in range(len(requests))]
+
+    @passes
+    def search_each(
+        self, requests: Sequence[SearchRequest], tell: Callable[[int, list[Hit] | ViPyloError], None]
+    ) -> None:
+        """`search_many` that tells what each request, by its row, has found or met as soon as that is known."""
         prepared: dict[int, Prepared] = {}
         for row, request in enumerate(requests):
             try:
                 prepared[row] = self._prepared(request)
             except ViPyloError as error:
-                found[row] = error
+                tell(row, error)
         vectors = query_vectors([one.query for one in prepared.values()], lambda: self.embedder)
         for (row, one), vector in zip(prepared.items(), vectors, strict=True):
-            try:
-                found[row] = vector if isinstance(vector, ViPyloError) else self._found(one, vector)
-            except ViPyloError as error:
-                found[row] = error
-        return [one for one in found if one is not None]
+            tell(row, vector if isinstance(vector, ViPyloError) else self._found(one, vector))
 
     @passes
     def pages(self, where: Mapping[str, Any] | Filter | None = None, *, tenant: str = "") -> list[StoredPoint]:
@@ -124,13 +127,19 @@ class IndexReading(OpenedIndex):
 
     def _prepared(self, request: SearchRequest) -> Prepared:
         query = Query.of(request.text, request.images, request.top_k, request.mode)
-        where = checked_filter(request.where, self.fields(check_tenant(request.tenant)))
-        return Prepared(query, for_tenant(request.tenant, where))
+        tenant = check_tenant(request.tenant)
+        where = checked_filter(request.where, self.fields(tenant)) if request.where is not None else None
+        return Prepared(query, for_tenant(tenant, where))
 
-    def _found(self, prepared: Prepared, vector: Vector | None) -> list[Hit]:
+    def _found(self, prepared: Prepared, vector: Vector | None) -> list[Hit] | ViPyloError:
         query = prepared.query
-        found = self.store.search(vector, query.words or None, top_k=query.top_k, where=prepared.where, mode=query.mode)
-        return [Hit.of(point.id, point.score, dict(point.payload), self.assets) for point in found]
+        try:
+            found = self.store.search(
+                vector, query.words or None, top_k=query.top_k, where=prepared.where, mode=query.mode
+            )
+            return [Hit.of(point.id, point.score, dict(point.payload), self.assets) for point in found]
+        except ViPyloError as error:
+            return error
 
 
 def _is_uuid(id_: str) -> bool:

@@ -45,9 +45,9 @@ class StoppedError(OverloadedError):
         super().__init__("the server is stopping: ask again when it is back", 5)
 
 
-def estimated_tokens(sample: Sample) -> int:
+def estimated_tokens(text: str, images: int) -> int:
     """About how many tokens a sample has, without asking the model."""
-    return _TEMPLATE_TOKENS + math.ceil(len(sample.text) / _CHARACTERS_PER_TOKEN) + IMAGE_TOKENS * len(sample.images)
+    return _TEMPLATE_TOKENS + math.ceil(len(text) / _CHARACTERS_PER_TOKEN) + IMAGE_TOKENS * images
 
 
 @dataclass(eq=False)
@@ -185,7 +185,8 @@ class ModelLine:
 
         call = _call(samples)
         lane = self._quick if call.left <= QUICK_TOKENS else self._bulk
-        return await asyncio.wrap_future(self._put(call, lane, refuse=True))
+        rows: EncodedRows = await asyncio.wrap_future(self._put(call, lane, refuse=True))
+        return rows
 
     def explain(self, sample: Sample, vector: Vector) -> Any:
         """The model's `explain`, in its turn. See `embedder.explain`.
@@ -323,7 +324,7 @@ class ModelLine:
 
 
 def _call(samples: Sequence[Sample]) -> _Call:
-    return _Call(samples, [estimated_tokens(sample) for sample in samples], Future())
+    return _Call(samples, [estimated_tokens(sample.text, len(sample.images)) for sample in samples], Future())
 
 
 # The caller may have gone at any moment: then nobody takes the answer.
