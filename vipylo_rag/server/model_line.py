@@ -173,7 +173,8 @@ class ModelLine:
             return self.embedder.encode_rows(samples)
         call = _call(samples)
         quick = call.left <= QUICK_TOKENS
-        return self._wait(self._put(call, self._quick if quick else self._bulk, refuse=quick))
+        rows: EncodedRows = self._wait(self._put(call, self._quick if quick else self._bulk, refuse=quick))
+        return rows
 
     async def encode_rows_async(self, samples: Sequence[Sample]) -> EncodedRows:
         """`encode_rows` without a thread of the caller's. If the caller is cancelled, the rest is not done.
