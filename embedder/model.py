@@ -276,6 +276,17 @@ class ColPaLiQwenEmbedder(nn.Module):
         """
         return explain(self, sample, vector)
 
+    def token_counts(self, samples: Sequence[Sample]) -> list[int]:
+        """How many tokens of each sample the model reads, with its template; 0 for one that cannot be embedded."""
+        tokenization = Tokenization(self.processor, self._max_tokens, self.max_images)
+        counts = []
+        for sample in samples:
+            try:
+                counts.append(len(tokenization.sequence(sample).ids))
+            except InputError:
+                counts.append(0)
+        return counts
+
     def _vectors(
         self, samples: Sequence[Sample], batch_size: int, show_progress: bool
     ) -> tuple[Tensor, dict[int, Exception]]:

@@ -189,6 +189,15 @@ class ModelLine:
         rows: EncodedRows = await asyncio.wrap_future(self._put(call, lane, refuse=True))
         return rows
 
+    def tokens(self, samples: Sequence[Sample]) -> list[int]:
+        """How many tokens each sample has, its template's included: 0 for one that cannot be embedded. An estimate for
+        a model that does not tell. Needs no turn."""
+        told = getattr(self.embedder, "token_counts", None)
+        if told is None:
+            return [estimated_tokens(sample.text, len(sample.images)) for sample in samples]
+        counts: list[int] = told(samples)
+        return counts
+
     def explain(self, sample: Sample, vector: Vector) -> Any:
         """The model's `explain`, in its turn. See `embedder.explain`.
 
