@@ -40,6 +40,15 @@ class OpenedIndex:
             self._embedder = loaded
         return self._embedder
 
+    def embed_with(self, embedder: Embedder) -> None:
+        """Embed through another object from now on, such as one that lets many callers share the model.
+
+        Raises:
+            IndexDirectoryError: it is not the model that made the vectors.
+        """
+        self.manifest.check_embedder(embedder, self.directory)
+        self._embedder = embedder
+
     @property
     def assets(self) -> Path:
         """Folder of page images, named by content."""
