@@ -1,19 +1,27 @@
 """Answers to questions: made by a language model from the pages that a search found, or quoted from them where there is
 none. What comes out is data: the text, and for each [number] in it the page and the place that it rests on."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from contextlib import aclosing, closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from connectors.errors import LLMError
 from connectors.page import WordBox
+from embedder.errors import InputError
+from vipylo_rag.citations import AnswerReader, marks
+from vipylo_rag.evidence import Quote, best_passages, quotes
+from vipylo_rag.llm import llm_error, refuses_images
+from vipylo_rag.prompt import LEAST_TEXT_CHARACTERS, TEXT_CHARACTERS, Language, language_of, messages, words_in
 from vipylo_rag.search import Hit
 
 if TYPE_CHECKING:
-    from llama_index.core.llms import LLM
-
-Language = Literal["vi", "en", "zh"]
+    from llama_index.core.llms import LLM, ChatMessage, ChatResponse
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ async def answer_astream(
     llm: "LLM | None",
     *,
     language: Language | None = None,
-) -> AsyncIterator[AnswerEvent]:
+) -> AsyncGenerator[AnswerEvent, None]:
     """The answer to a question from pages already found, piece by piece. Closing it closes the model's stream.
 
     Args:
@@ -100,5 +108,197 @@ async def answer_astream(
         InputError: the question is empty, or there is no such language. LLMError: the model cannot be reached, refused,
             or broke off.
     """
-    raise NotImplementedError
-    yield AskedPages(tuple(hits))
+    asking = _Asking.of(question, images, hits, language)
+    yield AskedPages(asking.hits)
+    if llm is None or not asking.hits:
+        for event in await asyncio.to_thread(asking.quoted):
+            yield event
+        return
+    reader = AnswerReader(len(asking.hits))
+    for last, pictures in _attempts(llm, asking):
+        prompt = await asyncio.to_thread(asking.messages, llm, pictures)
+        heard = False
+        try:
+            async with aclosing(_apieces(llm, prompt)) as pieces:
+                async for piece in pieces:
+                    heard = True
+                    if shown := reader.feed(piece):
+                        yield AnswerToken(shown)
+                    if reader.done:
+                        break
+            break
+        except Exception as error:
+            if last or heard or not refuses_images(error):
+                raise llm_error(error, _name(llm)) from error
+    for token in asking.closing(reader, llm):
+        yield token
+    yield await asyncio.to_thread(asking.answered, reader, llm)
+
+
+def answer_stream(
+    question: str,
+    images: Sequence[Image.Image],
+    hits: Sequence[Hit],
+    llm: "LLM | None",
+    *,
+    language: Language | None = None,
+) -> Generator[AnswerEvent, None, None]:
+    """`answer_astream` for callers without an event loop: the same events and errors, by the model's blocking calls."""
+    asking = _Asking.of(question, images, hits, language)
+    yield AskedPages(asking.hits)
+    if llm is None or not asking.hits:
+        yield from asking.quoted()
+        return
+    reader = AnswerReader(len(asking.hits))
+    for last, pictures in _attempts(llm, asking):
+        heard = False
+        try:
+            with closing(_pieces(llm, asking.messages(llm, pictures))) as pieces:
+                for piece in pieces:
+                    heard = True
+                    if shown := reader.feed(piece):
+                        yield AnswerToken(shown)
+                    if reader.done:
+                        break
+            break
+        except Exception as error:
+            if last or heard or not refuses_images(error):
+                raise llm_error(error, _name(llm)) from error
+    yield from asking.closing(reader, llm)
+    yield asking.answered(reader, llm)
+
+
+def whole(events: Iterable[AnswerEvent]) -> Answer:
+    """The answer that a stream ends with."""
+    for event in events:
+        if isinstance(event, Answered):
+            return event.answer
+    raise ValueError("the stream of an answer ended before the answer")
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """A checked question with the pages that it is asked of."""
+
+    question: str
+    images: tuple[Image.Image, ...]
+    hits: tuple[Hit, ...]
+    language: Language
+
+    @classmethod
+    def of(
+        cls, question: str, images: Sequence[Image.Image], hits: Sequence[Hit], language: Language | None
+    ) -> "_Asking":
+        words = question.strip()
+        if not words:
+            raise InputError("the question is empty: ask in words (to search by a picture alone, use search)")
+        chosen = language or language_of(words)
+        words_in(chosen)  # there are some, or it says which languages there are
+        return cls(words, tuple(images), tuple(hits), chosen)
+
+    def messages(self, llm: "LLM", pictures: bool) -> "list[ChatMessage]":
+        # Two characters a token at worst, and half of what a model takes in for the texts.
+        room = max(LEAST_TEXT_CHARACTERS, min(TEXT_CHARACTERS, llm.metadata.context_window // 2))
+        return messages(self.question, self.images, self.hits, self.language, pictures=pictures, characters=room)
+
+    def quoted(self) -> list[AnswerEvent]:
+        """The answer without a model: the best passages, or that there are none."""
+        said = words_in(self.language)
+        best = best_passages(self.question, self.hits, self.language)
+        if not best:
+            return [AnswerToken(said.not_found), self._answered(said.not_found, found=False, model=None)]
+        lines = [said.quoted, *(f"“{_inert_quote(one.quote.text)}” [{one.number}]" for one in best)]
+        text = "\n\n".join(lines)
+        by_page: dict[int, Quote] = {}
+        for one in best:
+            before = by_page.get(one.number)
+            by_page[one.number] = before.joined(one.quote) if before else one.quote
+        return [AnswerToken(text), self._answered(text, found=True, model=None, quotes=by_page)]
+
+    def closing(self, reader: AnswerReader, llm: "LLM") -> list[AnswerToken]:
+        """What stands after a model's last word: the rest that was held back, and what a reader must know of it.
+
+        Raises:
+            LLMError: the model said nothing.
+        """
+        said = words_in(self.language)
+        tokens = [reader.end()]
+        if reader.cut:
+            tokens.append(reader.add(f" …\n\n{said.cut}"))
+        if not reader.text.strip() and not reader.not_found:
+            raise LLMError(f"the language model {_name(llm)} gave an empty answer: ask again, or check its server")
+        if reader.not_found and not marks(reader.text):
+            tokens.append(reader.add(f"\n\n{said.not_found}" if reader.text.strip() else said.not_found))
+        elif not marks(reader.text):
+            tokens.append(reader.add(f"\n\n{said.uncited}"))
+        return [AnswerToken(token) for token in tokens if token]
+
+    def answered(self, reader: AnswerReader, llm: "LLM") -> Answered:
+        text = reader.text
+        found = not reader.not_found or bool(marks(text))
+        resting = quotes(text, self.question, self.hits, self.language)
+        return self._answered(text, found=found, model=_name(llm), quotes=resting)
+
+    def _answered(
+        self, text: str, *, found: bool, model: str | None, quotes: Mapping[int, Quote] = MappingProxyType({})
+    ) -> Answered:
+        citations = tuple(
+            Citation(number, self.hits[number - 1], quote.text, quote.boxes) for number, quote in sorted(quotes.items())
+        )
+        return Answered(
+            Answer(
+                question=self.question,
+                text=text,
+                found=found,
+                generated=model is not None,
+                language=self.language,
+                model=model,
+                citations=citations,
+                pages=self.hits,
+            )
+        )
+
+
+def _attempts(llm: "LLM", asking: _Asking) -> list[tuple[bool, bool]]:
+    """How to ask, as (last, with pictures): LlamaIndex does not tell whether a model takes images, so it is tried."""
+    shown = llm.metadata.is_chat_model and (bool(asking.images) or any(hit.image_path for hit in asking.hits))
+    return [(False, True), (True, False)] if shown else [(True, False)]
+
+
+def _name(llm: "LLM") -> str:
+    return llm.metadata.model_name
+
+
+def _inert_quote(text: str) -> str:
+    """A passage as part of an answer: what looks like a citation in it is none."""
+    return re.sub(r"\[(\d+)\]", r"(\1)", text)
+
+
+async def _apieces(llm: "LLM", prompt: "list[ChatMessage]") -> AsyncGenerator[str, None]:
+    stream = await llm.astream_chat(prompt)
+    before = ""
+    try:
+        async for response in stream:
+            piece, before = _piece(response, before)
+            yield piece
+    finally:
+        await stream.aclose()
+
+
+def _pieces(llm: "LLM", prompt: "list[ChatMessage]") -> Generator[str, None, None]:
+    stream = llm.stream_chat(prompt)
+    before = ""
+    try:
+        for response in stream:
+            piece, before = _piece(response, before)
+            yield piece
+    finally:
+        stream.close()
+
+
+def _piece(response: "ChatResponse", before: str) -> tuple[str, str]:
+    """What a response adds, and all so far: some models give only the latter."""
+    if response.delta is not None:
+        return response.delta, before + response.delta
+    content = response.message.content or ""
+    return content[len(before) :], content

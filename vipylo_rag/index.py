@@ -5,12 +5,12 @@ from typing import Self
 
 from connectors.stores.options import StoreOptions
 from embedder.protocol import Embedder
-from vipylo_rag.index_reading import IndexReading
+from vipylo_rag.index_asking import IndexAsking
 from vipylo_rag.index_writing import IndexWriting
 from vipylo_rag.opening import Access, open_parts
 
 
-class MultimodalIndex(IndexReading, IndexWriting):
+class MultimodalIndex(IndexAsking, IndexWriting):
     """An index of pages: vectors in a store, page images as files, and a ledger of what is in it.
 
     Example:

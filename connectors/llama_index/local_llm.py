@@ -1,0 +1,239 @@
+"""A Qwen2-VL model in this process, as a LlamaIndex LLM that takes images; it needs no server and no network."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Generator, Sequence
+from io import BytesIO
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Self
+
+import torch
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    CompletionResponseGen,
+    ImageBlock,
+    LLMMetadata,
+    MessageRole,
+    TextBlock,
+)
+from llama_index.core.llms import CustomLLM
+from PIL import Image
+from pydantic import PrivateAttr
+from transformers import (
+    AutoTokenizer,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLImageProcessorPil,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TextIteratorStreamer,
+)
+
+from embedder.errors import CheckpointError, InputError
+from embedder.prefixes import literal
+from embedder.processor import StillImageProcessor
+
+# A plain checkpoint allows 16,384 tokens an image; these are what a page of a million pixels needs.
+_MOST_PIXELS = 1280 * 28 * 28
+_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+
+
+class _Stop(StoppingCriteria):  # type: ignore[misc]
+    """Ends a generation between two tokens."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        return torch.full((input_ids.shape[0],), self.asked.is_set(), device=input_ids.device, dtype=torch.bool)
+
+
+class Qwen2VLLLM(CustomLLM):
+    """A `Qwen2VLForConditionalGeneration` checkpoint. One answer at a time: others wait for it."""
+
+    name: str
+    context_window: int
+    max_new_tokens: int = 1024
+    _model: Any = PrivateAttr()
+    _processor: StillImageProcessor = PrivateAttr()
+    _busy: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+
+    @classmethod
+    def from_pretrained(cls, directory: Path, device: str | None = None) -> Self:
+        """The model in a directory, in the precision that it was saved in (float32 on a CPU).
+
+        Raises:
+            CheckpointError: no Qwen2-VL model with safetensors weights and a head that writes.
+        """
+        if not (directory / "config.json").is_file():
+            raise CheckpointError(f"{directory} is not a checkpoint: it has no config.json")
+        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            model, report = Qwen2VLForConditionalGeneration.from_pretrained(
+                str(directory),
+                dtype=torch.float32 if place == "cpu" else "auto",
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            pictures = Qwen2VLImageProcessorPil.from_pretrained(str(directory), local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(str(directory), local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # transformers and safetensors raise many kinds
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise CheckpointError(f"{directory} holds no Qwen2-VL model that can be loaded: {said[0]}") from error
+        # transformers only warns of these, and would write with random weights.
+        if missing := sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"]):
+            raise CheckpointError(
+                f"{directory} cannot write answers: {len(missing)} weights are missing, such as {missing[0]} "
+                "(an embedder's checkpoint has no head that writes)"
+            )
+        size = dict(pictures.size)
+        pictures.size = {**size, "longest_edge": min(size["longest_edge"], _MOST_PIXELS)}
+        made = cls(name=directory.name, context_window=model.config.text_config.max_position_embeddings)
+        made._model = model.to(place).eval()
+        made._processor = StillImageProcessor(pictures, tokenizer, chat_template=tokenizer.chat_template)
+        return made
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name under which LlamaIndex saves it."""
+        return "Qwen2VLLLM"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What LlamaIndex asks of a model."""
+        return LLMMetadata(
+            context_window=self.context_window,
+            num_output=self.max_new_tokens,
+            is_chat_model=True,
+            model_name=self.name,
+        )
+
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Any:
+        """The answer, piece by piece; closing the stream stops the model after the token that it is at."""
+        return self._streamed(messages)
+
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Any:
+        """As `stream_chat`; the event loop stays free while the model works."""
+        return self._astreamed(messages)
+
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """The whole answer."""
+        return _response("".join(response.delta or "" for response in self._streamed(messages)), None)
+
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """The whole answer."""
+        return _response("".join([response.delta or "" async for response in self._astreamed(messages)]), None)
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """The answer to a prompt of text alone."""
+        return CompletionResponse(text=self.chat([ChatMessage(content=prompt)]).message.content or "")
+
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """The answer to a prompt of text alone, piece by piece."""
+        for response in self._streamed([ChatMessage(content=prompt)]):
+            yield CompletionResponse(text=response.message.content or "", delta=response.delta)
+
+    def _streamed(self, messages: Sequence[ChatMessage]) -> Generator[ChatResponse, None, None]:
+        arrived: SimpleQueue[str | BaseException | None] = SimpleQueue()
+        stop = _Stop()
+        thread = threading.Thread(
+            target=self._generate, args=(messages, stop, arrived.put), name="qwen2-vl", daemon=True
+        )
+        thread.start()
+        content = ""
+        try:
+            while (piece := arrived.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                content += piece
+                yield _response(content, piece)
+        finally:
+            stop.asked.set()
+            thread.join()
+
+    async def _astreamed(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[ChatResponse, None]:
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
+        stop = _Stop()
+
+        def put(piece: str | BaseException | None) -> None:
+            loop.call_soon_threadsafe(arrived.put_nowait, piece)
+
+        working = asyncio.create_task(asyncio.to_thread(self._generate, messages, stop, put))
+        content = ""
+        try:
+            while (piece := await arrived.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                content += piece
+                yield _response(content, piece)
+        finally:
+            stop.asked.set()
+            await asyncio.shield(working)
+
+    def _generate(self, messages: Sequence[ChatMessage], stop: _Stop, put: Any) -> None:
+        """Generate in the calling thread; `put` gets the pieces, then None, or the error that ended it."""
+        try:
+            with self._busy:
+                if not stop.asked.is_set():
+                    self._write(messages, stop, put)
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    def _write(self, messages: Sequence[ChatMessage], stop: _Stop, put: Any) -> None:
+        inputs = self._inputs(messages).to(self._model.device)
+        length = int(inputs["input_ids"].shape[1])
+        if length + 1 > self.context_window:
+            raise InputError(
+                f"the question has {length} tokens with its pages; {self.name} takes {self.context_window}"
+            )
+        streamer = _PieceStreamer(self._processor.tokenizer, put)
+        with torch.inference_mode():
+            self._model.generate(
+                **inputs,
+                max_new_tokens=min(self.max_new_tokens, self.context_window - length),
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                streamer=streamer,
+                stopping_criteria=StoppingCriteriaList([stop]),
+            )
+
+    def _inputs(self, messages: Sequence[ChatMessage]) -> Any:
+        """Messages as the model's own turns; the template is Qwen's, whatever a checkpoint's file says."""
+        text, images = "", []
+        for message in messages:
+            text += f"<|im_start|>{message.role.value}\n"
+            for block in message.blocks:
+                if isinstance(block, TextBlock):
+                    text += literal(block.text)  # control tokens in a text stay text
+                elif isinstance(block, ImageBlock):
+                    text += _IMAGE
+                    with Image.open(BytesIO(block.resolve_image().read())) as image:
+                        images.append(image.convert("RGB"))
+                else:
+                    raise InputError(f"{self.name} takes texts and images, not a {block.block_type} block")
+            text += "<|im_end|>\n"
+        text += f"<|im_start|>{MessageRole.ASSISTANT.value}\n"
+        return self._processor(text=[text], images=images or None, return_tensors="pt", return_mm_token_type_ids=True)
+
+
+class _PieceStreamer(TextIteratorStreamer):  # type: ignore[misc]
+    """Hands each finished piece of text on, rather than keeping it in a queue of its own."""
+
+    def __init__(self, tokenizer: Any, put: Any) -> None:
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self._put = put
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        if text:
+            self._put(text)
+
+
+def _response(content: str, piece: str | None) -> ChatResponse:
+    return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=content), delta=piece)

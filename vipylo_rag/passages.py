@@ -1,0 +1,265 @@
+"""The passages of a page, how well each fits a question or a claim, and where it stands on the page's picture."""
+
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from connectors.page import WordBox
+
+# A passage is some neighbouring sentences: a heading alone answers nothing, nor does one cell of a table.
+PASSAGE_LENGTH = 280
+# Of two passages that say as much, the shorter one: so much of the fit is the room it takes worth.
+_LENGTH_COST = 0.15
+_LEAST_LENGTH = 160
+_LEAST_AFTER = 40
+_AS_GOOD = 0.8
+
+# Ends of sentences: a stop before a blank (not in "3.5" or "65.000"), a Chinese stop anywhere, a blank line.
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^\Wa-z_]|[\"'“‘(\[])|(?<=[。！？；])[”’」』）]*\s*|\s*\n\s*\n\s*|\s*\n\s*"
+)
+_NUMBERING = re.compile(r"\W*[\dA-Za-z]{1,3}(?:\.\d+)*[.)]?$")
+_CJK = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORDS = re.compile(rf"[{_CJK}]+|[^\W{_CJK}_]+")
+_CJK_RUN = re.compile(rf"[{_CJK}]")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a text: text[start:end]."""
+
+    start: int
+    end: int
+
+
+def sentences(text: str) -> list[Span]:
+    """The sentences of a text in Vietnamese, English or Chinese, in order; headings and a table's cells are some too.
+
+    A page's lines are broken where the paper ends: only a line much shorter than the others ends a sentence.
+    """
+    lengths = sorted(len(line) for line in text.splitlines() if line.strip()) or [0]
+    full = 0.7 * lengths[int(0.8 * (len(lengths) - 1))]
+    spans: list[Span] = []
+    start = 0
+    for end in _SENTENCE_END.finditer(text):
+        line_end = "\n" in end.group() and end.group().count("\n") < 2 and text[end.start() - 1] not in ".!?…。！？；"
+        if line_end and end.start() - (text.rfind("\n", 0, end.start()) + 1) >= full:
+            continue
+        if _NUMBERING.match(text[start : end.start()].strip()) and "\n" not in end.group():
+            continue
+        closed = end.group().rstrip()
+        spans.append(Span(start, end.start() + len(closed)))
+        start = end.end()
+    spans.append(Span(start, len(text)))
+    pieces = (piece for span in spans for piece in _pieces(text, span))
+    return [piece for piece in pieces if piece.start < piece.end]
+
+
+def _pieces(text: str, span: Span) -> list[Span]:
+    """A sentence, trimmed; one that is too long to quote (a list without stops), in groups of its lines."""
+    if span.end - span.start <= PASSAGE_LENGTH:
+        return [_trimmed(text, span)]
+    pieces, start = [], span.start
+    for line in re.finditer(r"\S.{0,200}(?:\n|\s|$|(?<=.{200}))", text[span.start : span.end]):
+        end = span.start + line.end()
+        if end - start > PASSAGE_LENGTH / 2:
+            pieces.append(_trimmed(text, Span(start, end)))
+            start = end
+    return [*pieces, _trimmed(text, Span(start, span.end))]
+
+
+def _trimmed(text: str, span: Span) -> Span:
+    part = text[span.start : span.end]
+    return Span(span.start + len(part) - len(part.lstrip()), span.end - (len(part) - len(part.rstrip())))
+
+
+def terms(text: str) -> list[str]:
+    """The words of a text as they are compared: NFC and folded, English ones without endings, of Chinese the pairs of
+    characters. Vietnamese tone and vowel marks stay: they make another word."""
+    found: list[str] = []
+    for word in _WORDS.findall(unicodedata.normalize("NFC", text).casefold()):
+        if _CJK_RUN.match(word):
+            found += [word[i : i + 2] for i in range(len(word) - 1)] or [word]
+        else:
+            found.append(_stem(word))
+    return found
+
+
+def _stem(word: str) -> str:
+    if not word.isascii() or not word.isalpha() or len(word) < 4:
+        return word
+    for ending, instead in (("ies", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""), ("e", "")):
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+            return word[: -len(ending)] + instead
+    return word
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each word tells: one that stands in few of the passages tells more; one in none of them, the most."""
+
+    rarity: Mapping[str, float]
+    unseen: float
+
+    @classmethod
+    def of(cls, said: Iterable[Sequence[str]]) -> "Weights":
+        """Weights from the words of the sentences that are compared."""
+        counts: Counter[str] = Counter()
+        total = 0
+        for words in said:
+            counts.update(set(words))
+            total += 1
+        rarity = {term: math.log(1 + (total - n + 0.5) / (n + 0.5)) for term, n in counts.items()}
+        return cls(rarity, math.log(1 + (total + 0.5) / 0.5))
+
+    def __getitem__(self, term: str) -> float:
+        return self.rarity.get(term, self.unseen)
+
+
+class Asked:
+    """What passages are compared with: the telling words of a question or a claim, in order."""
+
+    def __init__(self, words: Sequence[str], weights: Weights, idle: Container[str] = ()) -> None:
+        """`idle` are words that tell nothing; between two telling words they do not part them."""
+        self._idle = idle
+        self._weight = {word: weights[word] for word in words if word not in idle}
+        told = [word for word in words if word in self._weight]
+        self._pairs = {(a, b): 0.25 * (weights[a] + weights[b]) for a, b in pairwise(told) if a != b}
+        self._possible = sum(self._weight.values()) + sum(self._pairs.values())
+
+    def without(self, said: Iterable[str], still: float = 0.0) -> "Asked":
+        """The same question, of which some words are answered: they count `still` of what they did."""
+        rest = copy(self)
+        said = frozenset(said)
+        rest._weight = {word: weight * still if word in said else weight for word, weight in self._weight.items()}
+        rest._pairs = {pair: weight * still if said & {*pair} else weight for pair, weight in self._pairs.items()}
+        return rest
+
+    def told(self, said: Sequence[str]) -> list[str]:
+        """`said` without idle words."""
+        return [word for word in said if word not in self._idle]
+
+    def fit(self, told: Sequence[str]) -> float:
+        """The share of what is asked that telling words say, 0 to 1, by weight; pairs that stand together add."""
+        if not self._possible:
+            return 0.0
+        got = sum(self._weight.get(word, 0.0) for word in set(told))
+        got += sum(self._pairs.get(pair, 0.0) for pair in set(pairwise(told)))
+        return got / self._possible
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Some neighbouring sentences of a text.
+
+    Attributes:
+        text: which of the texts that were compared, from 0.
+        fit: the share of what is asked that they say.
+    """
+
+    text: int
+    span: Span
+    fit: float
+
+
+class Passages:
+    """Texts in sentences, ready to be compared with what is asked."""
+
+    def __init__(self, texts: Sequence[str], running: Container[str] = ()) -> None:
+        """`running` are lines that every page of a document repeats: they are left out."""
+        self._texts = texts
+        self._spans = [[one for one in sentences(text) if text[one.start : one.end] not in running] for text in texts]
+        self._said = [
+            [terms(text[one.start : one.end]) for one in spans] for text, spans in zip(texts, self._spans, strict=True)
+        ]
+        self.weights = Weights.of(said for one in self._said for said in one)
+
+    def best(self, asked: Asked, most: int = 1, least: float = 0.0) -> list[Passage]:
+        """The passages that say most of what is asked in least room; each further one, most of what is then still open.
+
+        Args:
+            least: share of what is asked that the second and later ones must add, unless they fit nearly as well.
+        """
+        found: list[Passage] = []
+        rest, open_ = asked, asked
+        for _ in range(most):
+            passage = max(
+                (one for text in range(len(self._texts)) if (one := self._best_of(text, rest, found))),
+                key=lambda one: one.fit,
+                default=None,
+            )
+            if passage is None:
+                break
+            told = asked.told(terms(self._texts[passage.text][passage.span.start : passage.span.end]))
+            fit = asked.fit(told)
+            if found and open_.fit(told) < least and fit < _AS_GOOD * found[0].fit:
+                break
+            found.append(replace(passage, fit=fit))
+            rest, open_ = rest.without(told, still=0.25), open_.without(told)
+        return found
+
+    def _best_of(self, text: int, asked: Asked, found: Sequence[Passage]) -> Passage | None:
+        spans = self._spans[text]
+        told = [asked.told(said) for said in self._said[text]]
+        taken = [one.span for one in found if one.text == text]
+        best, best_worth = None, 0.0
+        for first, span in enumerate(spans):
+            words: list[str] = []
+            for last in range(first, len(spans)):
+                length = spans[last].end - span.start
+                if last > first and length > PASSAGE_LENGTH:
+                    break
+                if any(span.start < one.end and one.start < spans[last].end for one in taken):
+                    break
+                words += told[last]
+                fit = asked.fit(words)
+                worth = fit * (1 - _LENGTH_COST * length / PASSAGE_LENGTH)
+                if worth > best_worth:
+                    best, best_worth = Passage(text, Span(span.start, spans[last].end), fit), worth
+        return best
+
+    def lengthened(self, passage: Passage) -> Passage:
+        """A passage with what follows it: after a heading or the first cell of a row comes what it announces."""
+        end = passage.span.end
+        for span in self._spans[passage.text]:
+            if span.start >= end and (
+                end - passage.span.start < _LEAST_LENGTH or end - passage.span.end < _LEAST_AFTER
+            ):
+                end = span.end
+        return replace(passage, span=Span(passage.span.start, end))
+
+
+def quoted(text: str) -> str:
+    """A passage on one line, as it is shown; Chinese lines that the paper's edge broke join without a blank."""
+    return " ".join(re.sub(rf"(?<=[{_CJK}，；：、]{{10}})[ ]*\n(?=[{_CJK}])", "", text).split())
+
+
+def boxes_of(text: str, span: Span, words: Sequence[WordBox]) -> tuple[WordBox, ...]:
+    """The boxes of a passage's words on its page; () where the words stand in another order than the text's."""
+    stream, owners = [], []
+    for number, word in enumerate(words):
+        letters = _letters(word.text)
+        stream.append(letters)
+        owners += [number] * len(letters)
+    page = "".join(stream)
+    before = len(_letters(text[: span.start]))
+    chosen: set[int] = set()
+    for part in [text[span.start : span.end], *text[span.start : span.end].splitlines()]:
+        letters = _letters(part)
+        places = [match.start() for match in re.finditer(re.escape(letters), page)] if letters else []
+        if places:
+            # Of several like places, the one that is as far into the page as the passage is into the text.
+            place = min(places, key=lambda start: abs(start - before))
+            chosen.update(owners[place : place + len(letters)])
+            if part is not None and len(letters) == len(_letters(text[span.start : span.end])):
+                break
+    return tuple(words[number] for number in sorted(chosen))
+
+
+def _letters(text: str) -> str:
+    return "".join(unicodedata.normalize("NFC", text).split())
