@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from vipylo_rag.index import MultimodalIndex
-from vipylo_rag.server import documents_api, embeddings_api, metrics, page, pages_api, search_api, sessions
+from vipylo_rag.server import ask_api, documents_api, embeddings_api, metrics, page, pages_api, search_api, sessions
 from vipylo_rag.server.document_ids import DocumentIds
 from vipylo_rag.server.errors import add_error_answers
 from vipylo_rag.server.keys import Keys
@@ -18,6 +18,7 @@ from vipylo_rag.server.options import ServerOptions
 from vipylo_rag.server.query_pictures import QueryPictures
 from vipylo_rag.server.search_line import SearchLine
 from vipylo_rag.server.security import AccessLayer, HeadersLayer, check_reachable
+from vipylo_rag.server.slots import Slots
 from vipylo_rag.server.state import ServerState
 from vipylo_rag.server.thumbnails import Thumbnails
 from vipylo_rag.server.uploads import Uploads
@@ -25,7 +26,7 @@ from vipylo_rag.server.uploads import Uploads
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
 
-ROUTERS = (search_api, pages_api, documents_api, embeddings_api, sessions, metrics, page)
+ROUTERS = (search_api, pages_api, documents_api, ask_api, embeddings_api, sessions, metrics, page)
 
 
 def create_app(index: MultimodalIndex, options: ServerOptions, keys: Keys, *, llm: "LLM | None" = None) -> FastAPI:
@@ -56,7 +57,9 @@ def create_app(index: MultimodalIndex, options: ServerOptions, keys: Keys, *, ll
         counts.gauge("pictures_waiting", "Query pictures that wait to be read.", lambda: pictures.waiting)
         counts.gauge("sessions", "Open sessions.", lambda: len(doors.sessions))
         counts.gauge("pages", "Pages in the index.", lambda: index.ledger.counts()["pages done"])
-        app.state.server = ServerState(index, options, searches, uploads, counts, llm)
+        app.state.server = ServerState(
+            index, options, searches, uploads, counts, Slots(options.answers, "answers", seconds=10), llm
+        )
         app.state.pictures, app.state.thumbnails, app.state.ids = pictures, thumbnails, DocumentIds(index.ledger)
         uploads.start()
         try:

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from connectors.errors import DocumentError, FilterError, StoreError, StoreUnavailableError
+from connectors.errors import DocumentError, FilterError, LLMError, StoreError, StoreUnavailableError
 from embedder.errors import InputError, ViPyloError
 from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.server.model_line import OverloadedError
@@ -51,7 +51,7 @@ def without_folders(text: str, hidden: Sequence[str] = ()) -> str:
 
 def add_error_answers(app: FastAPI, hidden: Sequence[str] = ()) -> None:
     """Make every error that a route raises an answer of the form `Problem`; `hidden` are folders that none names."""
-    app.add_exception_handler(ViPyloError, _answering(lambda error: _of_ours(error, hidden)))
+    app.add_exception_handler(ViPyloError, _answering(lambda error: answer_to(error, hidden)))
     app.add_exception_handler(HTTPException, _answering(_of_http))
     app.add_exception_handler(RequestValidationError, _answering(_of_validation))
 
@@ -63,7 +63,8 @@ def _answering(answer: Callable[[Any], Response]) -> Callable[[Request, Exceptio
     return handle
 
 
-def _of_ours(error: ViPyloError, hidden: Sequence[str]) -> Response:
+def answer_to(error: ViPyloError, hidden: Sequence[str]) -> Response:
+    """What is answered to an error of ours, which is also noted in the log where it is none of the caller's."""
     if isinstance(error, OverloadedError):
         return problem(429, str(error), {"Retry-After": str(error.retry_after)})
     if isinstance(error, StoreUnavailableError):
@@ -74,6 +75,9 @@ def _of_ours(error: ViPyloError, hidden: Sequence[str]) -> Response:
         return problem(409, "the index is being changed by another process: wait for it")
     if isinstance(error, InputError | DocumentError | FilterError):
         return problem(422, without_folders(str(error), hidden))
+    if isinstance(error, LLMError):
+        logger.warning("%s", error)
+        return problem(503, without_folders(str(error), hidden), {"Retry-After": str(RETRY_SECONDS)})
     logger.error("%s", error, exc_info=error)
     kind = "vector store" if isinstance(error, StoreError) else "model"
     return problem(503, f"the {kind} failed: the server's log says why", {"Retry-After": str(RETRY_SECONDS)})

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from vipylo_rag.server.metrics import Metrics
     from vipylo_rag.server.search_line import SearchLine
+    from vipylo_rag.server.slots import Slots
     from vipylo_rag.server.uploads import Uploads
 
 
@@ -24,6 +25,7 @@ class ServerState:
         index: its embedder is a `ModelLine`, so that all callers' samples share the model.
         searches: takes searches, several at a time, and refuses what would wait too long.
         uploads: takes files and reads them, one upload after the other; the only writer.
+        answers: how many questions are answered at a time.
         llm: answers questions; None: answers quote passages.
     """
 
@@ -32,6 +34,7 @@ class ServerState:
     searches: "SearchLine"
     uploads: "Uploads"
     metrics: "Metrics"
+    answers: "Slots"
     llm: "LLM | None" = None
 
 
