@@ -9,15 +9,18 @@ from collections.abc import Callable
 import typer
 
 from embedder.errors import ViPyloError
+from vipylo_rag.cli.ask import ask
 from vipylo_rag.cli.backup import backup
 from vipylo_rag.cli.delete import delete
 from vipylo_rag.cli.doctor import doctor
 from vipylo_rag.cli.gc import gc
 from vipylo_rag.cli.info import info
 from vipylo_rag.cli.ingest import ingest
+from vipylo_rag.cli.map import map_
 from vipylo_rag.cli.reindex import reindex
 from vipylo_rag.cli.retry import retry
 from vipylo_rag.cli.search import search
+from vipylo_rag.cli.serve import serve
 from vipylo_rag.cli.status import status
 from vipylo_rag.cli.train import train
 from vipylo_rag.cli.transfer import export, import_
@@ -34,6 +37,8 @@ app = typer.Typer(
 COMMANDS: tuple[Callable[..., None], ...] = (
     ingest,
     search,
+    ask,
+    serve,
     status,
     retry,
     info,
@@ -47,6 +52,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for command in COMMANDS:
     app.command()(command)
 app.command("import")(import_)
+app.command("map")(map_)
 app.add_typer(train)
 
 
