@@ -17,6 +17,8 @@ _SENTINEL = re.compile(r"[*_`\"'“”]*\[+\s*NOT[_ ]FOUND\s*\]+[*_`\"'“”]*"
 # At the start the model may leave the brackets out, as small ones do. What else begins so in capitals?
 _BARE = re.compile(r"[\s*_`\"'“”\[]*NOT[_ ]FOUND\b[\]*_`\"'“”.]*")
 _BARE_WORD = "NOT_FOUND"
+# No escape sequence of a terminal's, and no mark that turns the direction of the text round.
+_CONTROL = re.compile("[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]")
 _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 
@@ -68,7 +70,7 @@ class AnswerReader:
         """What can be shown now that `piece` has come; "" while it must wait for more."""
         if self.done:
             return ""
-        self._waiting += piece
+        self._waiting += _CONTROL.sub("", piece)
         if not self._begun and not self._begin(last=False):
             return ""
         unfinished = _UNFINISHED.search(self._waiting)

@@ -26,6 +26,8 @@ _SENTENCE_END = re.compile(
 _NUMBERING = re.compile(r"\W*[\dA-Za-z]{1,3}(?:\.\d+)*[.)]?$")
 _CJK = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORDS = re.compile(rf"[{_CJK}]+|[^\W{_CJK}_]+")
+# What steers a terminal, or turns the direction of a text round; a tab and a line's end are blanks.
+_CONTROL = re.compile("[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]")
 _CJK_RUN = re.compile(rf"[{_CJK}]")
 
 
@@ -236,6 +238,7 @@ class Passages:
 
 def quoted(text: str) -> str:
     """A passage on one line, as it is shown; Chinese lines that the paper's edge broke join without a blank."""
+    text = _CONTROL.sub(" ", text)
     return " ".join(re.sub(rf"(?<=[{_CJK}，；：、]{{10}})[ ]*\n(?=[{_CJK}])", "", text).split())
 
 
