@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from vipylo_rag.index import MultimodalIndex
-from vipylo_rag.server import ask_api, documents_api, embeddings_api, metrics, page, pages_api, search_api, sessions
+from vipylo_rag.server import (
+    ask_api,
+    docs_page,
+    documents_api,
+    embeddings_api,
+    metrics,
+    page,
+    pages_api,
+    search_api,
+    sessions,
+)
 from vipylo_rag.server.document_ids import DocumentIds
 from vipylo_rag.server.errors import add_error_answers
 from vipylo_rag.server.keys import Keys
@@ -26,7 +36,7 @@ from vipylo_rag.server.uploads import Uploads
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
 
-ROUTERS = (search_api, pages_api, documents_api, ask_api, embeddings_api, sessions, metrics, page)
+ROUTERS = (search_api, pages_api, documents_api, ask_api, embeddings_api, sessions, metrics, docs_page, page)
 
 
 def create_app(index: MultimodalIndex, options: ServerOptions, keys: Keys, *, llm: "LLM | None" = None) -> FastAPI:
