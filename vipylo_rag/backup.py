@@ -10,6 +10,7 @@ from pathlib import Path
 from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.manifest import Manifest, StoreRecord, in_one_piece, sync_folder
 from vipylo_rag.opening import Parts
+from vipylo_rag.places import RECEIVING, UPLOADS
 
 
 def backup(parts: Parts, target: Path) -> None:
@@ -24,8 +25,15 @@ def backup(parts: Parts, target: Path) -> None:
         parts.store.backup(draft / "store")
         copy_ledger(parts.directory / "ledger.sqlite", draft / "ledger.sqlite")
         shutil.copytree(parts.directory / "assets", draft / "assets", ignore=shutil.ignore_patterns("*.part"))
+        _copy_uploads(parts.directory / UPLOADS, draft / UPLOADS)
         store = StoreRecord(options=in_one_piece(parts.manifest.store.options))
         Manifest(embedder=parts.manifest.embedder, store=store).write(draft)
+
+
+def _copy_uploads(uploads: Path, target: Path) -> None:
+    """Copy the files that were uploaded, and those that wait to be read. Not what is just being received."""
+    if uploads.is_dir():
+        shutil.copytree(uploads, target, ignore=shutil.ignore_patterns(RECEIVING, "*.lock"))
 
 
 @contextmanager

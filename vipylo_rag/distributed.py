@@ -144,7 +144,10 @@ class ReadDocuments:
     def __init__(self, site: Site) -> None:
         options = site.options
         self._pool = ReaderPool(
-            site.directory / "assets", page_seconds=options.page_seconds, loader_options=options.loader_options
+            site.directory / "assets",
+            page_seconds=options.page_seconds,
+            loader_options=options.loader_options,
+            most_pages=options.most_pages,
         )
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:

@@ -5,3 +5,7 @@ from embedder.errors import ViPyloError
 
 class IndexDirectoryError(ViPyloError):
     """An index directory is missing, damaged, or of another embedder; the text names it and the way out."""
+
+
+class BeingWrittenError(IndexDirectoryError):
+    """Another process is writing the index: it is to be waited for."""

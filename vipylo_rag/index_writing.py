@@ -34,11 +34,15 @@ class IndexWriting(OpenedIndex):
         tenant: str = "",
         prune: bool = False,
         reread: bool = False,
+        retry: bool = False,
         workers: int | None = None,
         page_seconds: float = PAGE_SECONDS,
+        most_pages: int | None = None,
         loader_options: Mapping[str, Mapping[str, Any]] | None = None,
+        optimize: bool = True,
         cluster: Cluster | None = None,
         progress: Progress | None = None,
+        stop: Callable[[], None] | None = None,
     ) -> IngestReport:
         """Bring the index up to date with files and folders. Unchanged files cost a hash; bad ones are reported.
 
@@ -50,11 +54,16 @@ class IndexWriting(OpenedIndex):
             tenant: whose documents these are; nobody else finds them.
             prune: remove sources below the given folders that are no longer on disk.
             reread: read unchanged files too; pages that are the same are not embedded again.
+            retry: read again those of these files that failed before, though nothing about them changed.
             workers: child processes that read and render (default: a quarter of the cores, at least 1).
             page_seconds: longest time that reading one page may take.
+            most_pages: of one document; what comes after is not read, and told as a page that failed.
             loader_options: constructor arguments by loader name, such as {"pdf": {"password": "..."}}.
+            optimize: make a large index's search graph when all is read; holds the interpreter for seconds to minutes.
             cluster: the machines that read and embed (an index on a server only); None: this one.
             progress: called with the report so far.
+            stop: asked several times a second while documents are read here; what it raises ends the run, and the next
+                one goes on.
 
         Raises:
             DocumentError: a path does not exist, or there is no file at all. Nothing is changed then.
@@ -66,12 +75,15 @@ class IndexWriting(OpenedIndex):
             tenant=check_tenant(tenant),
             prune=prune,
             reread=reread,
+            retry=retry,
             workers=workers,
             page_seconds=page_seconds,
             loader_options=loader_options or {},
+            most_pages=most_pages,
+            optimize=optimize,
         )
         with self._writing():
-            return run(self._parts(), self._pipeline(cluster), _paths(paths), options, progress)
+            return run(self._parts(), self._pipeline(cluster, stop), _paths(paths), options, progress)
 
     def resume(
         self,
@@ -227,12 +239,12 @@ class IndexWriting(OpenedIndex):
         with self._writing():
             return export_index(self._parts(), Path(file), progress)
 
-    def _pipeline(self, cluster: Cluster | None) -> MakePipeline:
+    def _pipeline(self, cluster: Cluster | None, stop: Callable[[], None] | None = None) -> MakePipeline:
         """How documents become stored pages, made when a run begins; only the local way loads the model here."""
 
         def make(options: IngestOptions) -> Pipeline:
             if cluster is None:
-                return LocalPipeline(self.embedder, self.store, self.assets, options)
+                return LocalPipeline(self.embedder, self.store, self.assets, options, stop)
             from vipylo_rag.distributed import DistributedPipeline
 
             return DistributedPipeline(self.directory, self.manifest, self._access, cluster, options)

@@ -22,6 +22,7 @@ from vipylo_rag.embedding import Embedded
 from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.ingest_options import IngestOptions
 from vipylo_rag.ledger import Container, Ledger
+from vipylo_rag.manifest import is_index
 from vipylo_rag.pipeline import Pipeline
 from vipylo_rag.report import IngestReport, Progress
 from vipylo_rag.rules import Decision
@@ -131,7 +132,7 @@ class Ingest:
             ) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        if self.report.pages_embedded and self._store.count() >= OPTIMIZE_FROM:
+        if self._options.optimize and self.report.pages_embedded and self._store.count() >= OPTIMIZE_FROM:
             self._store.optimize()
         self.report.seconds = time.monotonic() - begun
         return self.report
@@ -304,7 +305,10 @@ class Ingest:
 
 
 def gone_sources(ledger: Ledger, tenant: str, files: Sequence[Path], folders: Sequence[Path]) -> list[str]:
-    """The sources of a tenant that lie below `folders`, but are not among `files` (nor in one of them)."""
+    """The sources of a tenant that lie below `folders`, but are not among `files` (nor in one of them).
+
+    What lies in an index, as uploaded files do, is not looked for by `vipylo_rag.sources.find_files`, and so not gone.
+    """
     found = {shown_name(source_name(file)) for file in files}
     # A folder that could not be listed comes as a "file": what lies below it is unknown, not gone.
     closed = [Path(source_name(file)) for file in files if file.is_dir()]
@@ -314,6 +318,14 @@ def gone_sources(ledger: Ledger, tenant: str, files: Sequence[Path], folders: Se
         file = row.archive or row.source
         place = Path(file)
         unlisted = any(place.is_relative_to(folder) for folder in closed)
-        if file not in found and not unlisted and any(place.is_relative_to(folder) for folder in below):
+        if file not in found and not unlisted and any(_is_walked(place, folder) for folder in below):
             gone.append(row.source)
     return gone
+
+
+def _is_walked(place: Path, folder: Path) -> bool:
+    """Whether a file at `place` would be found in `folder`: it lies below it, and not in an index there."""
+    if not place.is_relative_to(folder):
+        return False
+    between = [parent for parent in place.parents if parent == folder or parent.is_relative_to(folder)]
+    return not any(is_index(parent) for parent in between)

@@ -20,6 +20,10 @@ class IngestOptions:
         workers: child processes that read and render (None: a quarter of the cores, at least 1).
         page_seconds: longest time that reading one page may take.
         loader_options: constructor arguments by loader name, such as {"pdf": {"password": "..."}}.
+        most_pages: of one document (each member of an archive is one); the rest is not read, which counts as one page
+            that failed. None: all.
+        optimize: make a large index's search graph when all is read. It holds the interpreter for seconds to minutes;
+            until then, new pages are found by a full scan.
     """
 
     tenant: str = ""
@@ -29,6 +33,8 @@ class IngestOptions:
     workers: int | None = None
     page_seconds: float = PAGE_SECONDS
     loader_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    most_pages: int | None = None
+    optimize: bool = True
 
     @property
     def passwords(self) -> tuple[str, ...]:
@@ -39,9 +45,10 @@ class IngestOptions:
     @property
     def how(self) -> str:
         """Digest of the way of reading."""
-        return how_read(self.loader_options, self.page_seconds)
+        return how_read(self.loader_options, self.page_seconds, self.most_pages)
 
     def to_json(self) -> dict[str, Any]:
         """What a run may note of itself: all but passwords."""
-        values = {name: getattr(self, name) for name in ("prune", "reread", "retry", "workers", "page_seconds")}
+        noted = ("prune", "reread", "retry", "workers", "page_seconds", "most_pages", "optimize")
+        values = {name: getattr(self, name) for name in noted}
         return values | {"loader_options": without_secrets(self.loader_options)}

@@ -16,7 +16,7 @@ from connectors.stores.protocol import VectorStore
 from embedder.errors import ViPyloError
 from embedder.load import given, load_embedder
 from embedder.protocol import Embedder
-from vipylo_rag.errors import IndexDirectoryError
+from vipylo_rag.errors import BeingWrittenError, IndexDirectoryError
 from vipylo_rag.ledger import Ledger
 from vipylo_rag.location import Location, check_can_create, locate
 from vipylo_rag.manifest import FILE_NAME, EmbedderRecord, Manifest, StoreRecord
@@ -169,13 +169,13 @@ def writing(folder: Path) -> Iterator[None]:
     """One writer of an index at a time, also where the vectors are on a server that many processes share.
 
     Raises:
-        IndexDirectoryError: another process is writing.
+        BeingWrittenError: another process is writing.
     """
     try:
         with FileLock(folder / "writer.lock", timeout=0):
             yield
     except Timeout as error:
-        raise IndexDirectoryError(f"{folder} is being written by another process: wait for it") from error
+        raise BeingWrittenError(f"{folder} is being written by another process: wait for it") from error
 
 
 def remove_retired(folder: Path, manifest: Manifest, access: Access) -> Manifest:

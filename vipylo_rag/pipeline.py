@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -41,9 +41,17 @@ class LocalPipeline:
     Args:
         embedder, store: the index's.
         assets: the index's folder of page pictures.
+        stop: asked several times a second; what it raises ends the run. What is stored by then is.
     """
 
-    def __init__(self, embedder: Embedder, store: VectorStore, assets: Path, options: IngestOptions) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        store: VectorStore,
+        assets: Path,
+        options: IngestOptions,
+        stop: Callable[[], None] | None = None,
+    ) -> None:
         self._embedder = embedder
         self._store = store
         self._assets = assets
@@ -52,6 +60,8 @@ class LocalPipeline:
             workers=options.workers or max(1, (os.cpu_count() or 1) // 4),
             page_seconds=options.page_seconds,
             loader_options=options.loader_options,
+            most_pages=options.most_pages,
+            stop=stop,
         )
 
     def run(self, documents: Iterator[Document], books: Bookkeeping) -> Iterator[Outcome]:

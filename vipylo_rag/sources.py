@@ -134,11 +134,14 @@ def without_secrets(loader_options: Mapping[str, Mapping[str, Any]] | None) -> d
     }
 
 
-def how_read(loader_options: Mapping[str, Mapping[str, Any]] | None, page_seconds: float) -> str:
+def how_read(
+    loader_options: Mapping[str, Mapping[str, Any]] | None, page_seconds: float, most_pages: int | None = None
+) -> str:
     """Digest of all that decides whether reading a file again could end differently than the last time.
 
-    These are the options, the time a page may take, this package's version, the installed loaders and the programs
-    that they call. Of passwords there are 16 bits of a slow hash: enough to notice another one, too little to find it.
+    These are the options, the time a page may take, the most pages, this package's version, the installed loaders and
+    the programs that they call. Of passwords there are 16 bits of a slow hash: enough to notice another one, too little
+    to find it.
     """
     options = without_secrets(loader_options)
     secrets = [
@@ -150,7 +153,7 @@ def how_read(loader_options: Mapping[str, Mapping[str, Any]] | None, page_second
     hidden = (
         hashlib.pbkdf2_hmac("sha256", json.dumps(secrets).encode(), b"vipylo", 100_000)[:2].hex() if secrets else ""
     )
-    means = {
+    means: dict[str, Any] = {
         "options": {loader: given for loader, given in options.items() if given},
         "secrets": hidden if secrets else "",
         "page_seconds": page_seconds,
@@ -158,4 +161,6 @@ def how_read(loader_options: Mapping[str, Mapping[str, Any]] | None, page_second
         "loaders": sorted(f"{name}={point.value}" for name, point in registered("loaders").items()),
         "programs": [name for name in _PROGRAMS if shutil.which(name)],
     }
+    if most_pages is not None:
+        means["most_pages"] = most_pages
     return hashlib.sha256(json.dumps(means, sort_keys=True).encode()).hexdigest()[:16]

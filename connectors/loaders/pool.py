@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,6 +23,8 @@ _PAGES_FOR_A_LIMIT = 50
 _RESTART_SECONDS = 1.0
 # No document has this page: to be asked for it is to be opened, and no more.
 _BEHIND_ALL = 2**31
+# How often `stop` is asked while nothing comes.
+_LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class ReaderPool:
         page_seconds: a child that gives no page for so long is killed; that page is lost, the rest goes on.
         memory_bytes: the address space of a child (on Linux); a page that needs more is lost. None: no limit.
         loader_options: constructor arguments by loader name, such as {"pdf": {"password": "..."}}.
+        most_pages: of one document; the first page behind these is reported as lost, and no other. None: all.
+        stop: asked several times a second, in the thread that reads; what it raises ends the reading at once.
     """
 
     def __init__(
@@ -90,12 +94,16 @@ class ReaderPool:
         page_seconds: float = PAGE_SECONDS,
         memory_bytes: int | None = READER_BYTES,
         loader_options: Mapping[str, Mapping[str, Any]] | None = None,
+        most_pages: int | None = None,
+        stop: Callable[[], None] | None = None,
     ) -> None:
         self._assets = assets
         self._workers = workers
         self._page_seconds = page_seconds
         self._memory_bytes = memory_bytes
         self._options = {name: dict(options) for name, options in (loader_options or {}).items()}
+        self._most_pages = most_pages
+        self._stop = stop
 
     def read(self, documents: Iterable[Document]) -> Iterator[ReadEvent]:
         """Events of all documents; those of one document come in order, different documents interleave.
@@ -118,7 +126,7 @@ class ReaderPool:
                     exhausted = document is None
                     for _ in range(self._workers if exhausted else 1):
                         waiting.put(document)
-                event = events.get()
+                event = self._next(events)
                 if event is None:
                     running -= 1
                 elif isinstance(event, BaseException):
@@ -134,6 +142,16 @@ class ReaderPool:
                     events.get(timeout=0.05)
                 except queue.Empty:
                     continue
+
+    def _next(self, events: "queue.Queue[Any]") -> Any:
+        if self._stop is None:
+            return events.get()
+        while True:
+            self._stop()
+            try:
+                return events.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                continue
 
     def _work(self, child: ReaderProcess, waiting: "queue.Queue[Document | None]", events: "queue.Queue[Any]") -> None:
         try:
@@ -195,7 +213,13 @@ class ReaderPool:
         return _RESTART_SECONDS * _LOST_LIMITS + self._page_seconds * (_LOST_LIMITS + read / _PAGES_FOR_A_LIMIT)
 
     def _request(self, document: Document, first: int) -> dict[str, Any]:
-        return {"path": str(document.path), "source": document.source, "first": first, "assets": str(self._assets)}
+        return {
+            "path": str(document.path),
+            "source": document.source,
+            "first": first,
+            "last": self._most_pages,
+            "assets": str(self._assets),
+        }
 
 
 def _failure(source: str, answer: Mapping[str, Any]) -> PageLost:

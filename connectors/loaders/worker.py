@@ -38,7 +38,12 @@ def events(registry: LoaderRegistry, request: dict[str, Any]) -> Iterator[Event]
         loader = registry.loader_for(path)
         if (seconds := getattr(loader, "silent_seconds", 0.0)) > 0:
             yield {"event": "busy", "seconds": seconds}
+        last = request.get("last")
         for page in loader.pages(path, source=source, first=request["first"]):
+            if last is not None and page.number > last:
+                reason = f"is not read: only the first {last:,} pages of a document are"
+                yield {"event": "failure", "number": page.number, "reason": reason}
+                break
             if isinstance(page, PageFailure):
                 yield {"event": "failure", "number": page.number, "reason": page.reason}
             else:

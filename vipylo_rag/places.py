@@ -1,0 +1,8 @@
+"""Where uploaded files lie in an index directory: a name for each folder, known to the server and to backups."""
+
+from typing import Final
+
+UPLOADS: Final = "uploads"
+# Inside that folder. Hidden: nothing in them is a document yet.
+RECEIVING: Final = ".receiving"
+WAITING: Final = ".waiting"
