@@ -12,8 +12,9 @@ class ServerOptions(BaseModel):
         host, port: where it listens; another host than this machine's own needs keys.
         writable: whether documents can be uploaded and deleted.
         tenant: whose documents are served where no keys are asked for.
-        upload_bytes: of one upload, all files together. file_bytes: of one file. uploads: waiting or being read.
-        upload_pages: of one file; what comes after is not read.
+        upload_bytes: of one upload, all files together. file_bytes: of one file. upload_files: in one upload.
+        uploads: being received, waiting or being read; more are answered 429.
+        upload_pages: of one file, or of one in an archive; what comes after is not read.
         upload_seconds: reading one upload may take so long.
         image_bytes, image_pixels, images: of a query's pictures.
         text_characters: of a query.
@@ -33,6 +34,7 @@ class ServerOptions(BaseModel):
     upload_bytes: int = Field(default=200 * MIB, ge=1)
     file_bytes: int = Field(default=100 * MIB, ge=1)
     uploads: int = Field(default=16, ge=1)
+    upload_files: int = Field(default=500, ge=1)
     upload_pages: int = Field(default=2000, ge=1)
     upload_seconds: float = Field(default=3600, gt=0)
     image_bytes: int = Field(default=20 * MIB, ge=1)

@@ -1,20 +1,34 @@
-"""Uploads: files that were received whole, and how far the writer is with reading them."""
+"""Uploads: files that were received whole, and how far the writer is with reading them; and deletions, in one line."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
 
+from filelock import FileLock, Timeout
+
+from embedder.errors import ViPyloError
+from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.index import MultimodalIndex
+from vipylo_rag.server.catalogue import Catalogue
+from vipylo_rag.server.model_line import OverloadedError
 from vipylo_rag.server.options import ServerOptions
 from vipylo_rag.server.schemas import Upload
+from vipylo_rag.server.upload_files import ReceivedFile, UploadFiles, new_upload
+from vipylo_rag.server.upload_job import Job
+from vipylo_rag.server.writer import PATIENCE_SECONDS, Writer
 
+# So many uploads, and so long, are remembered when they are read.
+_MOST_ENDED: Final = 200
+_ENDED_SECONDS: Final = 3600.0
+_RETRY_SECONDS: Final = 30
+_LOCK: Final = "server.lock"
 
-@dataclass(frozen=True)
-class ReceivedFile:
-    """A file of an upload: its name made harmless, and its number in the folder that it was received in."""
-
-    name: str
-    number: int
-    bytes: int
+logger = logging.getLogger(__name__)
 
 
 class Uploads:
@@ -22,23 +36,164 @@ class Uploads:
 
     Args:
         index: open for as long as this runs.
-        options: its limits.
+        options: its limits; where they say not `writable`, documents are only listed.
+        patience: seconds that an upload waits while another process writes or the store is away.
     """
 
-    def __init__(self, index: MultimodalIndex, options: ServerOptions) -> None:
+    def __init__(self, index: MultimodalIndex, options: ServerOptions, *, patience: float = PATIENCE_SECONDS) -> None:
         self._index = index
         self._options = options
+        self.files = UploadFiles(index.directory)
+        self.catalogue = Catalogue(index, self.files)
+        self._writer = Writer(
+            index,
+            self.files,
+            self.catalogue,
+            options,
+            prepare=self._go_on,
+            ended=self._replace_elsewhere,
+            patience=patience,
+        )
+        self._held = FileLock(self.files.folder / _LOCK, timeout=0, thread_local=False)
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._receiving = 0
+        self._elsewhere: dict[tuple[str, str], list[str]] = {}
 
     def start(self) -> None:
-        """Clean what a killed server left, and go on with what it had taken in. Starts the writer's thread."""
+        """Clean what a killed server left, and go on with what it had taken in. Starts the writer's thread.
+
+        Raises:
+            IndexDirectoryError: another server takes uploads for this index.
+        """
+        if not self._options.writable:
+            return
+        self.files.folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._held.acquire()
+        except Timeout as error:
+            raise IndexDirectoryError(
+                f"another server takes uploads for {self._index.directory}: stop it, or start this one read-only"
+            ) from error
+        self.files.make_ready()
+        for upload in self.files.waiting():
+            self._line_up(Job(upload))
+        self._writer.start()
 
     def stop(self) -> None:
         """End the writer's thread; what is not read by then is read after the next start. Twice is allowed."""
+        self._writer.stop()
+        self.catalogue.close()
+        self._held.release()
 
-    def add(self, files: Sequence[ReceivedFile], tenant: str) -> Upload:
-        """Put an upload into the line."""
-        raise NotImplementedError
+    @contextmanager
+    def receiving(self) -> Iterator[Path]:
+        """A folder to receive an upload in, and a place in the line for it. What is not given to `add` is gone after.
 
-    def get(self, upload: str, tenant: str) -> Upload | None:
-        """An upload and how far it is; None where this tenant has no such upload."""
-        return None
+        Raises:
+            OverloadedError: there are as many uploads as the options allow.
+        """
+        with self._lock:
+            count = self._receiving + sum(job.state != "done" for job in self._jobs.values())
+            if count >= self._options.uploads:
+                raise OverloadedError(f"{count} uploads wait or are being read: send this one later", _RETRY_SECONDS)
+            self._receiving += 1
+        try:
+            with self.files.receiving() as folder:
+                yield folder
+        finally:
+            with self._lock:
+                self._receiving -= 1
+
+    def add(self, folder: Path, files: Sequence[ReceivedFile], tenant: str) -> Upload:
+        """Put an upload into the line; from now on it survives the server.
+
+        Args:
+            folder: of `receiving`, with the files by their numbers.
+            tenant: whose documents these become. A file of a name that was uploaded before replaces that one.
+        """
+        upload = new_upload(tenant, time.time_ns(), files)
+        self.files.take(folder, upload)
+        job = Job(upload)
+        shown = job.shown(self.catalogue, self.files)
+        self._line_up(job)
+        return shown
+
+    def get(self, id_: str, tenant: str) -> Upload | None:
+        """An upload and how far it is; None where this tenant has no such upload, or it ended long ago."""
+        with self._lock:
+            job = self._jobs.get(id_)
+        if job is None or job.upload.tenant != tenant:
+            return None
+        return job.shown(self.catalogue, self.files)
+
+    def all_of(self, tenant: str) -> list[Upload]:
+        """A tenant's uploads that are not done, and those that ended lately; newest first."""
+        with self._lock:
+            self._forget()
+            jobs = [job for job in self._jobs.values() if job.upload.tenant == tenant]
+        return [job.shown(self.catalogue, self.files) for job in reversed(jobs)]
+
+    def delete(self, id_: str, tenant: str) -> "Future[None] | None":
+        """Delete a document by its id; None where this tenant has none of this id. See `Writer.delete`."""
+        source = self.catalogue.source(id_, tenant)
+        return self._writer.delete(source, tenant) if source is not None else None
+
+    def _line_up(self, job: Job) -> None:
+        with self._lock:
+            self._forget()
+            self._jobs[job.upload.id] = job
+        self._writer.read(job)
+
+    def _forget(self) -> None:
+        ended = [job for job in self._jobs.values() if job.state == "done"]
+        too_many = max(0, len(ended) - _MOST_ENDED)
+        for number, job in enumerate(ended):
+            if number < too_many or time.monotonic() - job.ended_at > _ENDED_SECONDS:
+                del self._jobs[job.upload.id]
+
+    # In the writer's thread
+
+    def _go_on(self) -> None:
+        """What an earlier server left: half deletions, files not read to their end, and an index that was moved."""
+        tenants = self._index.ledger.tenants()
+        known = {self.files.home(tenant): tenant for tenant in tenants}
+        for aside, file in self.files.half_deleted():
+            tenant = known.get(file.parent)
+            if tenant is not None and self.catalogue.entry(file.as_posix(), tenant) and not file.exists():
+                aside.replace(file)
+            else:
+                aside.unlink()
+        waiting = {
+            self.files.source(file.name, job.upload.tenant)
+            for job in list(self._jobs.values())
+            for file in job.upload.files
+        }
+        for tenant in tenants:
+            left = dict.fromkeys(Path(source) for source in self.catalogue.unread(tenant) if source not in waiting)
+            for source in self.catalogue.from_elsewhere(tenant):
+                here = self.files.home(tenant) / Path(source).name
+                self._elsewhere.setdefault((tenant, here.name), []).append(source)
+                if here.as_posix() not in waiting:
+                    left[here] = None
+            files = [
+                ReceivedFile(name=path.name, number=number, bytes=path.stat().st_size)
+                for number, path in enumerate(left)
+                if path.is_file()
+            ]
+            if files:
+                self._line_up(Job(new_upload(tenant, time.time_ns(), files)))
+        self.catalogue.learn()
+
+    def _replace_elsewhere(self, job: Job) -> None:
+        """Documents that were uploaded while the index lay elsewhere, and are there again under their new path, go."""
+        for file in job.upload.files:
+            entry = self.catalogue.entry(self.files.source(file.name, job.upload.tenant), job.upload.tenant)
+            if entry is None or entry.state != "done":
+                continue
+            for source in self._elsewhere.pop((job.upload.tenant, file.name), ()):
+                try:
+                    if self.catalogue.entry(source, job.upload.tenant):
+                        self._index.delete(source, tenant=job.upload.tenant)
+                except ViPyloError as error:
+                    logger.warning("an earlier version of %s is still in the index: %s", file.name, error)
