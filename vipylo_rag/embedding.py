@@ -15,9 +15,9 @@ from connectors.errors import StoreError, StoreUnavailableError
 from connectors.loaders.pool import PageRead
 from connectors.stores.protocol import Point, Vector, VectorStore
 from embedder.errors import ViPyloError
-from embedder.prefixes import literal
 from embedder.protocol import Embedder, EncodedRows, Sample
 from vipylo_rag.report import IngestReport
+from vipylo_rag.stored_page import page_sample
 
 # One batch is with the model, one is decoded and waits for it, one is being stored.
 _IN_WORK = 3
@@ -141,7 +141,7 @@ class EmbeddingStation:
         samples = []
         for page in batch:
             try:
-                images = (_decoded(self._assets / page.asset),) if page.asset else ()
+                picture = _decoded(self._assets / page.asset) if page.asset else None
             except OSError as error:
                 # Content-addressed files are never rewritten: a damaged one must go, or it stays damaged for ever.
                 (self._assets / str(page.asset)).unlink(missing_ok=True)
@@ -152,7 +152,7 @@ class EmbeddingStation:
                     )
                 )
                 continue
-            samples.append((page, Sample(literal(page.text), images)))
+            samples.append((page, page_sample(page.text, picture)))
         return samples
 
     def _put(self, pages: Sequence[tuple[PageRead, Vector]], done: Embedded) -> None:

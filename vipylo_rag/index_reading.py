@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from connectors.stores.filters import Filter
-from connectors.stores.protocol import SearchMode, StoredPoint, Vector
+from connectors.stores.protocol import ScoredPoint, SearchMode, StoredPoint, Vector
 from embedder.errors import InputError, ViPyloError
+from vipylo_rag.explain import Asked
 from vipylo_rag.opened import OpenedIndex
 from vipylo_rag.overview import overview
 from vipylo_rag.query import ImageInput, Query, SearchRequest, checked_filter, query_vectors
@@ -100,7 +101,7 @@ class IndexReading(OpenedIndex):
         check_tenant(tenant)
         for point in self.store.get([id]) if _is_uuid(id) else []:
             if point.payload.get("tenant") == tenant:
-                return Hit.of(point.id, 0.0, dict(point.payload), self.assets)
+                return self._hit(point, 0.0, None)
         raise InputError(f"no page has the id {str(id)[:80]!r}: take one from a search or from `pages`")
 
     @passes
@@ -137,9 +138,12 @@ class IndexReading(OpenedIndex):
             found = self.store.search(
                 vector, query.words or None, top_k=query.top_k, where=prepared.where, mode=query.mode
             )
-            return [Hit.of(point.id, point.score, dict(point.payload), self.assets) for point in found]
+            return [self._hit(point, point.score, query) for point in found]
         except ViPyloError as error:
             return error
+
+    def _hit(self, point: ScoredPoint | StoredPoint, score: float, query: Query | None) -> Hit:
+        return Hit.of(point.id, score, dict(point.payload), self.assets, Asked(query, lambda: self.embedder))
 
 
 def _is_uuid(id_: str) -> bool:

@@ -16,13 +16,13 @@ from PIL import Image
 from connectors.errors import StoreError
 from connectors.stores.options import StoreOptions
 from connectors.stores.protocol import Point, StoredPoint, VectorStore
-from embedder.prefixes import literal
 from embedder.protocol import Embedder, Sample
 from vipylo_rag.collect import mark_pending
 from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.ingest import OPTIMIZE_FROM
 from vipylo_rag.manifest import FIRST_STORE, NEXT_NAME, EmbedderRecord, Manifest, RetiredStore
 from vipylo_rag.opening import Access, Parts, remove_retired
+from vipylo_rag.stored_page import page_sample
 
 BATCH_PAGES = 16
 _COPY_BATCH = 256
@@ -282,12 +282,11 @@ def _refuse_failures(report: ReindexReport, folder: Path) -> None:
 def _sample(page: StoredPoint, assets: Path) -> Sample:
     """What ingest embedded: the stored picture and the text."""
     asset = page.payload.get("asset")
-    images: tuple[Image.Image, ...] = ()
+    picture = None
     if asset:
         picture = Image.open(assets / asset)
         picture.load()
-        images = (picture,)
-    return Sample(literal(page.payload["text"]), images)
+    return page_sample(page.payload["text"], picture)
 
 
 def _copied(page: StoredPoint) -> Point:

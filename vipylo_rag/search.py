@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,9 @@ from PIL import Image
 from connectors.loaders.words import load_words
 from connectors.page import WordBox
 from connectors.payload import asset_path
+from embedder.errors import InputError
+from vipylo_rag.explain import Asked, PageExplanation, explain_page
+from vipylo_rag.query import ImageInput, Query
 
 SNIPPET_LENGTH = 160
 
@@ -28,6 +32,7 @@ class Hit:
         image_path: the stored page image, or None for a page without one.
         metadata: all other payload fields.
         words_path: the stored word boxes, or None for a page without them.
+        asked: what `explain` needs; None where a hit was pickled or made by hand.
     """
 
     id: str
@@ -39,9 +44,10 @@ class Hit:
     image_path: Path | None
     metadata: dict[str, Any] = field(default_factory=dict)
     words_path: Path | None = None
+    asked: Asked | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, id_: str, score: float, payload: dict[str, Any], assets: Path) -> "Hit":
+    def of(cls, id_: str, score: float, payload: dict[str, Any], assets: Path, asked: Asked | None = None) -> "Hit":
         """A hit from a stored payload; `assets` is what its references are below.
 
         Raises:
@@ -60,6 +66,7 @@ class Hit:
             image_path=asset_path(assets, asset) if asset else None,
             metadata=said,
             words_path=asset_path(assets, words) if words else None,
+            asked=asked,
         )
 
     @property
@@ -92,6 +99,31 @@ class Hit:
         """
         terms = query_terms(query)
         return tuple(box for box in self.words if _asked(box.text, terms))
+
+    def explain(
+        self, text: str | None = None, images: ImageInput | Sequence[ImageInput] | None = None
+    ) -> PageExplanation:
+        """What each part of this page adds to its score, exactly; by default for the query that found it.
+
+        The score that is explained is the cosine of query and page, also where the search was lexical or hybrid. It
+        takes the model about as long as embedding the page did.
+
+        Args:
+            text, images: another query, as `search` takes it.
+
+        Example:
+            >>> index.search("tiền đặt cọc")[0].explain().save("why.png")      # doctest: +SKIP
+
+        Raises:
+            InputError: there is no query, the embedder cannot explain, or this hit does not know it (it was pickled).
+            DocumentError: the stored picture or words are damaged, or a given image cannot be read.
+        """
+        if self.asked is None:
+            raise InputError("this hit does not know its index any more: explain the page from index.page(hit.id)")
+        query = self.asked.query if text is None and images is None else Query.of(text, images, 1, "dense")
+        if query is None:
+            raise InputError(f"{self.name}, page {self.page}, was not searched for: give explain() a text or images")
+        return explain_page(self, query, self.asked.embedder())
 
     def snippet(self, query: str | None = None, length: int = SNIPPET_LENGTH) -> str:
         """The part of the text with most of the query's words, on one line; the beginning if none occurs."""

@@ -1,14 +1,18 @@
-"""What is stored of a page: its point, its payload, and the digest that tells whether it is the same as before."""
+"""What is embedded and stored of a page: its sample, point and payload, and the digest that tells if it changed."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from PIL import Image
+
 from connectors.loaders.pool import PageRead
 from connectors.page import page_id
 from connectors.payload import page_payload
 from connectors.stores.protocol import Point, Vector
+from embedder.prefixes import literal
+from embedder.protocol import Sample
 
 # Where loaders write what a user should know of a page that is indexed all the same.
 WARNING_FIELDS = ("warning", "text_error", "ocr_error", "conversion_error")
@@ -17,6 +21,11 @@ WARNING_FIELDS = ("warning", "text_error", "ocr_error", "conversion_error")
 def page_point(page: PageRead, vector: Vector, tenant: str) -> Point:
     """A page of a tenant as the store keeps it."""
     return Point(page_id(page.source, page.number, tenant), vector, page.text, payload_of(page, tenant))
+
+
+def page_sample(text: str, picture: Image.Image | None) -> Sample:
+    """What is embedded of a page: its picture and its text, which is data and no markup."""
+    return Sample(literal(text), () if picture is None else (picture,))
 
 
 def payload_of(page: PageRead, tenant: str) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import shutil
 import sys
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from connectors.stores.protocol import SearchMode
     from vipylo_rag.search import Hit
 
+_SHOWN_WORDS = 5
+
 
 def search(
     text: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
@@ -36,6 +40,10 @@ def search(
     save_pages: Annotated[
         Path | None, typer.Option("--save-pages", help="Write the page images to this folder.")
     ] = None,
+    why: Annotated[
+        Path | None,
+        typer.Option("--why", help="Explain: draw each page with its heat map into this folder, name its words."),
+    ] = None,
     tenant: TenantOption = "",
     embedder: EmbedderOption = None,
     device: DeviceOption = None,
@@ -48,28 +56,61 @@ def search(
         filter_: Filter | None = parse_filter_text(where or [], opened.fields(tenant))
         chosen: SearchMode = mode  # type: ignore[assignment]  # search names the modes there are
         hits = opened.search(text, list(image or []), top_k=top_k, where=filter_, mode=chosen, tenant=tenant)
+        reasons = explain(hits, why) if why is not None else []
     if save_pages is not None:
         written = save(hits, save_pages)
         print(f"{written} of {len(hits)} pages written to {save_pages} (the others have no image)", file=sys.stderr)
-    _print_json(hits, text) if as_json else _print(hits, text)
+    if why is not None:
+        print(f"{len(reasons)} pages with heat maps written to {why}", file=sys.stderr)
+    _print_json(hits, text, reasons) if as_json else _print(hits, text, reasons)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a hit was found, in short: its heat map's file, and its strongest words with what they add to the cosine."""
+
+    picture: Path
+    score: float
+    words: list[tuple[str, float]]
 
 
 def save(hits: "list[Hit]", folder: Path) -> int:
     """Copy the hits' page images to a folder, numbered by rank; returns how many had one."""
+    _make(folder, "--save-pages")
+    for rank, hit in enumerate(hits, start=1):
+        if hit.image_path is not None:
+            shutil.copyfile(hit.image_path, _numbered(folder, rank, hit, hit.image_path.suffix))
+    return sum(hit.image_path is not None for hit in hits)
+
+
+def explain(hits: "list[Hit]", folder: Path) -> list[Reason]:
+    """Draw each hit's page with its heat map into a folder, numbered by rank."""
+    from vipylo_rag.heat_map import strongest, totals
+
+    _make(folder, "--why")
+    reasons = []
+    for rank, hit in enumerate(hits, start=1):
+        found = hit.explain()
+        target = _numbered(folder, rank, hit, ".png")
+        found.save(target)
+        reasons.append(Reason(target, found.score, totals(strongest(found.words))[:_SHOWN_WORDS]))
+    return reasons
+
+
+def _make(folder: Path, option: str) -> None:
     from embedder.errors import InputError
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--save-pages {folder}: cannot be made: {error.strerror}") from error
-    for rank, hit in enumerate(hits, start=1):
-        if hit.image_path is not None:
-            target = folder / f"{rank:02d}-{Path(hit.name).stem}-p{hit.page}{hit.image_path.suffix}"
-            shutil.copyfile(hit.image_path, target)
-    return sum(hit.image_path is not None for hit in hits)
+        raise InputError(f"{option} {folder}: cannot be made: {error.strerror}") from error
 
 
-def _print(hits: "list[Hit]", text: str | None) -> None:
+def _numbered(folder: Path, rank: int, hit: "Hit", suffix: str) -> Path:
+    return folder / f"{rank:02d}-{Path(hit.name).stem}-p{hit.page}{suffix}"
+
+
+def _print(hits: "list[Hit]", text: str | None, reasons: list[Reason]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -79,15 +120,26 @@ def _print(hits: "list[Hit]", text: str | None) -> None:
         Console().print("nothing found: no page passes the filter, or the index is empty (see `vipylo info`)")
         return
     table = Table("score", "source", "page", "snippet", box=box.SIMPLE)
-    for hit in hits:
-        table.add_row(f"{hit.score:.4f}", Text(hit.name), str(hit.page), Text(hit.snippet(text) or f"({hit.kind})"))
+    if reasons:
+        table.add_column("strongest words")
+    for hit, reason in zip_longest(hits, reasons):
+        row: list[str | Text] = [
+            f"{hit.score:.4f}",
+            Text(hit.name),
+            str(hit.page),
+            Text(hit.snippet(text) or f"({hit.kind})"),
+        ]
+        if reason is not None:
+            said = "\n".join(f"{word} {share:+.3f}" for word, share in reason.words)
+            row.append(Text(f"{said or '(none: the picture)'}\ncosine {reason.score:.3f}"))
+        table.add_row(*row)
     Console().print(table)
 
 
-def _print_json(hits: "list[Hit]", text: str | None) -> None:
+def _print_json(hits: "list[Hit]", text: str | None, reasons: list[Reason]) -> None:
     import json
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "score": hit.score,
             "source": hit.source,
@@ -99,4 +151,7 @@ def _print_json(hits: "list[Hit]", text: str | None) -> None:
         }
         for hit in hits
     ]
+    for row, reason in zip(rows, reasons, strict=False):
+        words = [{"text": word, "share": share} for word, share in reason.words]
+        row["why"] = {"cosine": reason.score, "picture": str(reason.picture), "words": words}
     print(json.dumps(rows, ensure_ascii=False, indent=2))
