@@ -91,12 +91,15 @@ def _print(report: "MapReport") -> None:
         print("laid out by UMAP")
     else:
         print(f"laid out by PCA ({reasons[layout.why]}the two axes hold {layout.held:.0%} of the variance)")
-    groups = "1 group" if report.groups == 1 else f"{report.groups} groups"
-    pairs = "1 pair" if report.pairs == 1 else f"{report.pairs} pairs"
-    print(f"near-duplicates: {pairs} in {groups}")
-    print(f"{report.pictures} pictures of up to {report.side} px")
-    if report.left_out:
-        print(f"{report.left_out} pictures are left out: too many bytes (--picture-mb)")
+    pairs, groups = _counted(report.pairs, "pair"), _counted(report.groups, "group")
+    print(f"near-duplicates: {pairs} in {groups}" if report.pairs else "near-duplicates: none")
+    print(f"{_counted(report.pictures, 'picture')} of up to {report.side} px" if report.pictures else "no pictures")
+    if report.left_out and report.pictures:
+        print(f"{report.left_out} more would be too many bytes (--picture-mb)")
     if report.unreadable:
         print(f"{report.unreadable} page images are missing or damaged; `vipylo gc` tells more")
     print("who gets the file sees these pictures and the beginnings of the texts")
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
