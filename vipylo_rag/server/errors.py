@@ -18,6 +18,11 @@ from vipylo_rag.server.schemas import Problem
 RETRY_SECONDS = 5
 # Folders before a last name: of Unix from the root on, of Windows from a drive on.
 _FOLDERS = re.compile(r"(?<![\w./])(?:[A-Za-z]:[\\/]|/)(?:[^\s\\/:'\"`,;()]+[\\/])+|\\\\(?:[^\s\\/:]+\\)+")
+# Starlette's words for what is no operation of ours, with the way out.
+_PLAIN = {
+    (404, "Not Found"): "there is nothing at this address: /docs lists what there is",
+    (405, "Method Not Allowed"): "this address does not take this method: /docs lists what there is",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +89,8 @@ def answer_to(error: ViPyloError, hidden: Sequence[str]) -> Response:
 
 
 def _of_http(error: HTTPException) -> Response:
-    return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+    detail = _PLAIN.get((error.status_code, str(error.detail)), str(error.detail))
+    return problem(error.status_code, detail, dict(error.headers or {}))
 
 
 def _of_validation(error: RequestValidationError) -> Response:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,29 +35,46 @@ class LimitsLayer:
         said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if not said.isdigit() or int(said) > most:
             return await problem(413, _too_long(most), {"Connection": "close"})(scope, receive, send)
-        body = _Body(self, receive, most, scope["path"] == _UPLOADS)
+        chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
+        body = _Body(self, receive, most, upload=scope["path"] == _UPLOADS, whole=not chunked and not int(said))
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and not body.whole:
+                # Answered before all of it came: the rest is not waited for, so no other request can follow.
+                MutableHeaders(scope=message)["connection"] = "close"
+            await send(message)
+
         try:
-            await self._within_time(scope, body.receive, send)
+            await self._within_time(scope, body, sending)
         finally:
             body.release()
 
-    async def _within_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _within_time(self, scope: Scope, body: "_Body", send: Send) -> None:
         if scope["path"] in (_UPLOADS, _ANSWERS):  # they have limits of their own
-            return await self._app(scope, receive, send)
+            return await self._app(scope, body.receive, send)
+        seconds, now = self._options.request_seconds, asyncio.get_running_loop().time
         try:
-            async with asyncio.timeout(self._options.request_seconds) as limit:
+            # The body has as long again, which it watches itself.
+            async with asyncio.timeout(seconds if body.whole else 2 * seconds) as limit:
+
+                async def receiving() -> Message:
+                    coming = not body.whole
+                    message = await body.receive()
+                    if coming and body.whole:
+                        limit.reschedule(now() + seconds)
+                    return message
 
                 async def sending(message: Message) -> None:
                     if limit.when() is not None:
                         limit.reschedule(None)  # what comes now takes as long as the caller takes to read it
                     await send(message)
 
-                await self._app(scope, receive, sending)
+                await self._app(scope, receiving, sending)
         except TimeoutError:
             if not limit.expired():
                 raise
-            detail = f"this took longer than {self._options.request_seconds:g} s: ask for less, or try again later"
-            await problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})(scope, receive, send)
+            detail = f"this took longer than {seconds:g} s: ask for less, or try again later"
+            await problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})(scope, body.receive, send)
 
     def _most(self, path: str) -> int:
         if path == _UPLOADS:
@@ -91,27 +109,27 @@ class LimitsLayer:
 class _Body:
     """One request's body as it comes."""
 
-    def __init__(self, layer: LimitsLayer, receive: Receive, most: int, upload: bool) -> None:
+    def __init__(self, layer: LimitsLayer, receive: Receive, most: int, *, upload: bool, whole: bool) -> None:
         self._layer = layer
         self._receive = receive
         self._most = most
         self._upload = upload
         self._bytes = 0
-        self._whole = False
+        self.whole = whole
         self._deadline: float | None = None
 
     async def receive(self) -> Message:
-        if self._whole:  # only that the caller goes away can come now, at any time
+        if self.whole:  # only that the caller goes away can come now, at any time
             return await self._receive()
         message = await self._piece()
         if message["type"] != "http.request":
             return message
         count = len(message.get("body", b""))
         if self._bytes + count > self._most:
-            raise HTTPException(413, _too_long(self._most), {"Connection": "close"})
+            raise HTTPException(413, _too_long(self._most))
         self._layer.hold(count, self._upload)
         self._bytes += count
-        self._whole = not message.get("more_body", False)
+        self.whole = not message.get("more_body", False)
         return message
 
     def release(self) -> None:
@@ -125,7 +143,7 @@ class _Body:
             async with asyncio.timeout_at(min(self._deadline, soon)):
                 return await self._receive()
         except TimeoutError:
-            raise HTTPException(408, "the request came too slowly: send it again", {"Connection": "close"}) from None
+            raise HTTPException(408, "the request came too slowly: send it again") from None
 
 
 def _too_long(most: int) -> str:
