@@ -25,7 +25,7 @@ from vipylo_rag.embedding import Embedded, EmbeddingStation
 from vipylo_rag.ingest_options import IngestOptions
 from vipylo_rag.manifest import Manifest
 from vipylo_rag.opening import Access
-from vipylo_rag.pipeline import BATCH_PAGES, Outcome
+from vipylo_rag.pipeline import BATCH_PAGES, Outcome, in_batches
 from vipylo_rag.report import IngestReport
 from vipylo_rag.stored_page import page_digest, page_point
 
@@ -79,7 +79,8 @@ class DistributedPipeline:
         """See `Pipeline.run`. Raises also ClusterError: the cluster failed."""
         rows = [
             {
-                "path": str(document.path.resolve()),
+                # Absolute, and not resolved: a link's name tells the kind of file where its target's does not.
+                "path": str(document.path.absolute()),
                 "source": document.source,
                 "known": json.dumps(books.digests(document.source)),
             }
@@ -87,7 +88,7 @@ class DistributedPipeline:
         ]
         if rows:
             with self._running(), _our_errors():
-                yield from _outcomes(self._events(rows), books)
+                yield from _outcomes(self._events(rows), books, {row["source"] for row in rows})
 
     def _events(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
         """The events of all documents, a block at a time."""
@@ -187,18 +188,24 @@ class EmbedPages:
         """The same events; each page with its seconds, or with the reason why it is lost."""
         rows = [json.loads(event) for event in batch["event"]]
         pages = {_key(row): row for row in rows if row["what"] == "PageRead"}
-        if pages:
-            embedded = self._station.work([_page(row) for row in pages.values()])
+        for together in in_batches(_page(row) for row in pages.values()):
+            embedded = self._station.work(together)
             for page in embedded.stored:
-                pages[page.source, page.number] |= {"what": "stored", "seconds": embedded.seconds / len(pages)}
+                share = embedded.seconds / len(together)
+                pages[page.source, page.number] |= {"what": "stored", "seconds": share}
             for page, reason in embedded.lost:
                 pages[page.source, page.number] |= {"what": "lost", "reason": reason}
         return {"event": [json.dumps(row) for row in rows]}
 
 
-def _outcomes(blocks: Iterator[list[Row]], books: Bookkeeping) -> Iterator[Outcome]:
-    """Events as outcomes, each document's end after the last of its pages: these come from many processes."""
+def _outcomes(blocks: Iterator[list[Row]], books: Bookkeeping, sources: set[str]) -> Iterator[Outcome]:
+    """Events as outcomes, each document's end after the last of its pages: these come from many processes.
+
+    Raises:
+        ClusterError: one of the sources did not come to its end, as what a process did got lost or came twice.
+    """
     out: Counter[str] = Counter()
+    missing = set(sources)
     ends: dict[str, Row] = {}
     for rows in blocks:
         embedded = Embedded()
@@ -218,8 +225,15 @@ def _outcomes(blocks: Iterator[list[Row]], books: Bookkeeping) -> Iterator[Outco
         out.update(row["source"] for row in rows if row["what"] in ("stored", "lost", "kept"))
         yield embedded
         for source in [source for source, end in ends.items() if out[source] == end["pages"]]:
+            missing.discard(source)
             yield DocumentEnd(source, ends.pop(source)["error"])
             del out[source]
+    if missing:
+        documents = "1 document" if len(missing) == 1 else f"{len(missing)} documents"
+        raise ClusterError(
+            f"the cluster came to its end without {documents}, such as {min(missing)}: go on with "
+            "`vipylo ingest --resume --ray`"
+        )
 
 
 def _page(row: Mapping[str, Any]) -> PageRead:

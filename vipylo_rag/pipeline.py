@@ -98,6 +98,16 @@ class LocalPipeline:
             line.stop()
 
 
+def in_batches(pages: Iterable[PageRead]) -> Iterator[list[PageRead]]:
+    """Pages as the model takes them: 16 at a time at most, and no more once 16 MP are together."""
+    batches = _Batches()
+    for page in pages:
+        if batch := batches.add(page):
+            yield batch
+    if batch := batches.rest():
+        yield batch
+
+
 class _Batches:
     """Pages on their way to the model, as many at a time as fit."""
 

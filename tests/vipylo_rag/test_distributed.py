@@ -71,6 +71,8 @@ def test_a_cluster_makes_the_index_that_one_machine_makes(
 ) -> None:
     write_pdf(documents / "long.pdf", [f"trang dài số {number}" for number in range(40)])
     (documents / "twin.pdf").write_bytes((documents / "doc0.pdf").read_bytes())
+    (tmp_path / "blob").write_text("một ghi chú sau một liên kết", encoding="utf-8")
+    (documents / "linked.md").symlink_to(tmp_path / "blob")  # only the link's name tells the kind of file
     report = opened.ingest(documents, cluster=TWO)
     with MultimodalIndex.open(tmp_path / "local", embedder=tiny_embedder) as local:
         alone = local.ingest(documents)
@@ -78,7 +80,7 @@ def test_a_cluster_makes_the_index_that_one_machine_makes(
         assert rows(opened) == rows(local)
     counts = ("found", "indexed", "copied", "failed", "pages_embedded", "pages_copied")
     assert [getattr(report, name) for name in counts] == [getattr(alone, name) for name in counts]
-    assert (report.pages_embedded, report.copied) == (51, 1)
+    assert (report.pages_embedded, report.copied) == (52, 1)
     assert {(f.source, f.page, f.reason) for f in report.failures} == {
         (f.source, f.page, f.reason) for f in alone.failures
     }
