@@ -168,6 +168,18 @@ def answer_stream(
     yield asking.answered(reader, llm)
 
 
+def check_question(question: str, language: Language | None) -> None:
+    """Refuse what cannot be answered, before pages are searched.
+
+    Raises:
+        InputError: the question is empty, or there is no such language.
+    """
+    if not question.strip():
+        raise InputError("the question is empty: ask in words (to search by a picture alone, use search)")
+    if language is not None:
+        words_in(language)
+
+
 def whole(events: Iterable[AnswerEvent]) -> Answer:
     """The answer that a stream ends with."""
     for event in events:
@@ -189,12 +201,9 @@ class _Asking:
     def of(
         cls, question: str, images: Sequence[Image.Image], hits: Sequence[Hit], language: Language | None
     ) -> "_Asking":
+        check_question(question, language)
         words = question.strip()
-        if not words:
-            raise InputError("the question is empty: ask in words (to search by a picture alone, use search)")
-        chosen = language or language_of(words)
-        words_in(chosen)  # there are some, or it says which languages there are
-        return cls(words, tuple(images), tuple(hits), chosen)
+        return cls(words, tuple(images), tuple(hits), language or language_of(words))
 
     def messages(self, llm: "LLM", pictures: bool) -> "list[ChatMessage]":
         # Two characters a token at worst, and half of what a model takes in for the texts.

@@ -13,12 +13,12 @@ _BETWEEN = r"\s*[,，、;；]\s*|\s*[-–—]\s*"
 _MARK = re.compile(rf"[ \t]*{_OPEN}\s*\^?\s*(\d+(?:(?:{_BETWEEN})\d+)*)\s*{_CLOSE}")
 # The end of what has come so far, as long as it may yet become a mark or the sentinel.
 _UNFINISHED = re.compile(rf"[ \t]*(?:{_OPEN}[\s\d,，、;；^–—-]{{0,40}}|\[?\[[\[A-Za-z_ ]{{0,12}}\]?)$|[ \t]+$")
-_SENTINEL = re.compile(r"[*_`\"'“”]*\[+\s*NOT[_ ]FOUND\s*\]+[*_`\"'“”]*", re.IGNORECASE)
+_SENTINEL = re.compile(r"[ \t]*[*_`\"'“”]*\[+\s*NOT[_ ]FOUND\s*\]+[*_`\"'“”]*", re.IGNORECASE)
 # At the start the model may leave the brackets out, as small ones do. What else begins so in capitals?
-_BARE = re.compile(r"[\s*_`\"'“”\[]*NOT[_ ]FOUND\b[\]*_`\"'“”.]*")
+_BARE = re.compile(r"[\s*_`\"'“”]*(?:\[[\[\s]*(?i:NOT[_ ]FOUND)\s*\]|NOT[_ ]FOUND\b)")
 _BARE_WORD = "NOT_FOUND"
-# No escape sequence of a terminal's, and no mark that turns the direction of the text round.
-_CONTROL = re.compile("[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]")
+# No escape sequence of a terminal's, no mark that turns the direction of the text round, nothing invisible in a number.
+_CONTROL = re.compile("[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 
@@ -64,7 +64,7 @@ class AnswerReader:
     @property
     def done(self) -> bool:
         """Nothing more is wanted: the model said that it found nothing, or wrote too much."""
-        return self.cut or (self.not_found and not self._shown)
+        return self.cut or self.not_found
 
     def feed(self, piece: str) -> str:
         """What can be shown now that `piece` has come; "" while it must wait for more."""
@@ -102,7 +102,8 @@ class AnswerReader:
         if _BARE.match(start) and (last or len(bare) > len(_BARE_WORD)):
             self.not_found = True
             return False
-        might_be = _BARE_WORD.startswith(bare[: len(_BARE_WORD)].replace(" ", "_")) or "<think>".startswith(start)
+        begin = bare[: len(_BARE_WORD)].replace(" ", "_").upper()
+        might_be = (len(bare) <= len(_BARE_WORD) and _BARE_WORD.startswith(begin)) or "<think>".startswith(start)
         if not last and might_be:
             return False
         self._begun = bool(start)
@@ -118,9 +119,11 @@ class AnswerReader:
         return shown
 
     def _without_sentinel(self, ready: str) -> str:
-        cleaned, found = _SENTINEL.subn("", ready)
-        self.not_found = self.not_found or bool(found)
-        return cleaned
+        found = _SENTINEL.search(ready)
+        if found is None:
+            return ready
+        self.not_found = True  # whatever comes after it is not wanted
+        return ready[: found.start()]
 
     def _checked(self, match: re.Match[str]) -> str:
         numbers = _numbers(match[1])

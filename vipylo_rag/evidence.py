@@ -20,6 +20,8 @@ _LEAST_ADDED = 0.12
 # Share of a claim's words that a passage must say to be quoted for it.
 _LEAST_SUPPORT = 0.15
 _MOST_QUOTES = 4
+_LEAST_WORDS = 3
+_MARK = re.compile(r"\[\d+\]")
 _GAP = " … "
 
 
@@ -47,10 +49,10 @@ def best_passages(question: str, hits: Sequence[Hit], language: Language) -> lis
     """The passages of the pages that fit a question best, best first; none where no page has enough of its words."""
     passages = Passages([hit.text for hit in hits], _running_lines(hits))
     asked = Asked(asked_terms(question, language), passages.weights, words_in(language).idle_words)
-    found = passages.best(asked, _MOST_PASSAGES, _LEAST_ADDED)
+    found = passages.best(asked, _MOST_PASSAGES, _LEAST_ADDED, lengthen=True)
     if not found or found[0].fit < LEAST_FIT:
         return []
-    return [QuotedPage(one.text + 1, _quote(hits[one.text], [passages.lengthened(one).span])) for one in found]
+    return [QuotedPage(one.text + 1, _quote(hits[one.text], [one.span])) for one in found]
 
 
 def quotes(answer: str, question: str, hits: Sequence[Hit], language: Language) -> dict[int, Quote]:
@@ -65,12 +67,20 @@ def quotes(answer: str, question: str, hits: Sequence[Hit], language: Language) 
 
 
 def claim_of(answer: str, mark: Mark) -> str:
-    """The sentence that carries a mark, without marks; of a mark after a sentence's end, that sentence."""
-    blank = re.compile(r"[ \t]*\[\d+\]")
+    """What a mark stands behind: its sentence, from the mark before on where that leaves some words; of a mark after a
+    sentence's end, that sentence."""
     # Each mark becomes as many blanks, so that places stay; then "It is so. [1]" ends where "so." does.
-    text = blank.sub(lambda match: "\x00" * len(match[0]), answer)
-    before = [span for span in sentences(text.replace("\x00", " ")) if span.start < mark.start]
-    return quoted(text[before[-1].start : before[-1].end].replace("\x00", " ")) if before else ""
+    text = _MARK.sub(lambda match: " " * len(match[0]), answer)
+    before = [span for span in sentences(text) if span.start < mark.start]
+    if not before:
+        return ""
+    sentence = before[-1]
+    ends = [other.end for other in marks(answer) if sentence.start < other.end <= mark.start]
+    for start in (*reversed(ends), sentence.start):
+        part = quoted(text[start : min(sentence.end, mark.start)])
+        if len(terms(part)) >= _LEAST_WORDS:
+            return part
+    return quoted(text[sentence.start : sentence.end])
 
 
 def _supporting(hit: Hit, claims: Sequence[str], question: str, language: Language) -> Quote:
@@ -109,5 +119,5 @@ def _running_lines(hits: Sequence[Hit]) -> frozenset[str]:
     """The heads and feet that pages of one document repeat: they have its title's words and answer nothing."""
     counts: Counter[tuple[str, str]] = Counter()
     for hit in hits:
-        counts.update({(hit.source, hit.text[span.start : span.end]) for span in sentences(hit.text)})
+        counts.update({(hit.source, line.strip()) for line in hit.text.splitlines()})
     return frozenset(line for (_, line), count in counts.items() if count > 1)

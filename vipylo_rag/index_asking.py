@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.stores.filters import Filter
 from connectors.stores.protocol import SearchMode
-from vipylo_rag.answer import Answer, AnswerEvent, answer_astream, answer_stream, whole
+from vipylo_rag.answer import Answer, AnswerEvent, answer_astream, answer_stream, check_question, whole
 from vipylo_rag.index_reading import IndexReading
 from vipylo_rag.prompt import Language
 from vipylo_rag.query import ImageInput, Query
@@ -70,6 +70,7 @@ class IndexAsking(IndexReading):
         tenant: str = "",
     ) -> Generator[AnswerEvent, None, None]:
         """`ask`, piece by piece: `AskedPages`, then each `AnswerToken`, then `Answered`. Closing it stops the model."""
+        check_question(question, language)
         query = Query.of(question, images, top_k, mode)
         hits = self.search(question, list(query.pictures), top_k, where, mode, tenant=tenant)
         yield from answer_stream(question, query.pictures, hits, llm, language=language)
@@ -87,6 +88,7 @@ class IndexAsking(IndexReading):
         tenant: str = "",
     ) -> AsyncGenerator[AnswerEvent, None]:
         """`ask_stream` for an event loop, which stays free while pages are searched and the model writes."""
+        check_question(question, language)
         query = await asyncio.to_thread(Query.of, question, images, top_k, mode)
         hits = await asyncio.to_thread(self.search, question, list(query.pictures), top_k, where, mode, tenant=tenant)
         async with aclosing(answer_astream(question, query.pictures, hits, llm, language=language)) as events:

@@ -23,7 +23,7 @@ _AS_GOOD = 0.8
 _SENTENCE_END = re.compile(
     r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^\Wa-z_]|[\"'“‘(\[])|(?<=[。！？；])[”’」』）]*\s*|\s*\n\s*\n\s*|\s*\n\s*"
 )
-_NUMBERING = re.compile(r"\W*[\dA-Za-z]{1,3}(?:\.\d+)*[.)]?$")
+_NUMBERING = re.compile(r"\W*(?:\d{1,3}(?:\.\d+)*|[A-Za-z]|[ivxIVX]{1,4})[.)]$")
 _CJK = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORDS = re.compile(rf"[{_CJK}]+|[^\W{_CJK}_]+")
 # What steers a terminal, or turns the direction of a text round; a tab and a line's end are blanks.
@@ -45,7 +45,7 @@ def sentences(text: str) -> list[Span]:
     A page's lines are broken where the paper ends: only a line much shorter than the others ends a sentence.
     """
     lengths = sorted(len(line) for line in text.splitlines() if line.strip()) or [0]
-    full = 0.7 * lengths[int(0.8 * (len(lengths) - 1))]
+    full = 0.7 * lengths[min(len(lengths) - 1, int(0.8 * len(lengths)))]
     spans: list[Span] = []
     start = 0
     for end in _SENTENCE_END.finditer(text):
@@ -174,17 +174,19 @@ class Passages:
 
     def __init__(self, texts: Sequence[str], running: Container[str] = ()) -> None:
         """`running` are lines that every page of a document repeats: they are left out."""
-        self._texts = texts
-        self._spans = [[one for one in sentences(text) if text[one.start : one.end] not in running] for text in texts]
+        self._texts = ["".join(_blank_if(line, running) for line in text.splitlines(keepends=True)) for text in texts]
+        self._spans = [sentences(text) for text in self._texts]
         self._said = [
-            [terms(text[one.start : one.end]) for one in spans] for text, spans in zip(texts, self._spans, strict=True)
+            [terms(text[one.start : one.end]) for one in spans]
+            for text, spans in zip(self._texts, self._spans, strict=True)
         ]
         self.weights = Weights.of(said for one in self._said for said in one)
 
-    def best(self, asked: Asked, most: int = 1, least: float = 0.0) -> list[Passage]:
+    def best(self, asked: Asked, most: int = 1, least: float = 0.0, *, lengthen: bool = False) -> list[Passage]:
         """The passages that say most of what is asked in least room; each further one, most of what is then still open.
 
         Args:
+            lengthen: with what follows them: after a heading or the first cell of a row comes what it announces.
             least: share of what is asked that the second and later ones must add, unless they fit nearly as well.
         """
         found: list[Passage] = []
@@ -197,6 +199,8 @@ class Passages:
             )
             if passage is None:
                 break
+            if lengthen:
+                passage = self._lengthened(passage, found)
             told = asked.told(terms(self._texts[passage.text][passage.span.start : passage.span.end]))
             fit = asked.fit(told)
             if found and open_.fit(told) < least and fit < _AS_GOOD * found[0].fit:
@@ -225,15 +229,21 @@ class Passages:
                     best, best_worth = Passage(text, Span(span.start, spans[last].end), fit), worth
         return best
 
-    def lengthened(self, passage: Passage) -> Passage:
-        """A passage with what follows it: after a heading or the first cell of a row comes what it announces."""
-        end = passage.span.end
+    def _lengthened(self, passage: Passage, found: Sequence[Passage]) -> Passage:
+        start, end = passage.span.start, passage.span.end
+        stop = min(
+            (one.span.start for one in found if one.text == passage.text and one.span.start >= end), default=None
+        )
         for span in self._spans[passage.text]:
-            if span.start >= end and (
-                end - passage.span.start < _LEAST_LENGTH or end - passage.span.end < _LEAST_AFTER
-            ):
+            short = end - start < _LEAST_LENGTH or end - passage.span.end < _LEAST_AFTER
+            if span.start >= end and short and (stop is None or span.end <= stop):
                 end = span.end
-        return replace(passage, span=Span(passage.span.start, end))
+        return replace(passage, span=Span(start, end))
+
+
+def _blank_if(line: str, running: Container[str]) -> str:
+    """Lines' ends in place of a running head: it says nothing, parts what is around it, and places stay."""
+    return "\n" * len(line) if line.strip() in running else line
 
 
 def quoted(text: str) -> str:

@@ -172,7 +172,7 @@ _SENTINEL = re.compile(r"\[+\s*(not[_ ]found)\s*\]+", re.IGNORECASE)
 _CITATION = re.compile(r"[\[［【〔]\s*(\^?\s*\d+(?:\s*[,，、;；–—-]\s*\d+)*)\s*[\]］】〕]")
 # What servers' chat templates read as the start of another turn, wherever it stands in a message.
 _TURN = re.compile(
-    r"<(?=\s*(?:\||｜|/?s>|/?bos>|/?eos>|/?start_of_turn|/?end_of_turn|/?think>|/?tool_|/?image>|<?/?SYS))|\[(?=\s*/?INST\])",
+    r"<(?=(?:\||｜|/?s>|/?bos>|/?eos>|/?start_of_turn|/?end_of_turn|/?think>|/?tool_|/?image>|<?/?SYS))|\[(?=/?INST\])",
     re.IGNORECASE,
 )
 

@@ -149,5 +149,7 @@ def _response(content: str, piece: str) -> ChatResponse:
 
 def _said(error: Exception) -> str:
     """What a server said, on one line and short: it may be a whole page of HTML."""
-    message = " ".join(str(getattr(error, "message", "") or error).split())
+    body = getattr(error, "body", None)
+    told = body.get("message") if isinstance(body, dict) else None
+    message = " ".join(str(told or getattr(error, "message", "") or error).split())
     return message[:_MOST_OF_A_MESSAGE] or type(error).__name__

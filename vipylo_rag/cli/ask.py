@@ -64,11 +64,12 @@ def ask(
     from vipylo_rag.answer import whole
 
     chosen: Language | None = language  # type: ignore[assignment]  # asking names the languages there are
+    model = _llm(llm, llm_model, device)
     with open_index(index, asked_embedder(embedder), device) as opened:
         events = opened.ask_stream(
             question,
             list(image or []),
-            llm=_llm(llm, llm_model, device),
+            llm=model,
             top_k=top_k,
             where=parse_filter_text(where or [], opened.fields(tenant)),
             language=chosen,
