@@ -333,7 +333,8 @@ class ColPaLiQwenEmbedder(nn.Module):
             chosen = [sequences[row] for row in good]
             return good, collate(chosen, list(decoded.values()), self.processor.tokenizer)
 
-        if not plan:
+        if len(plan) < 2:  # a thread would have nothing to do ahead of
+            yield from map(prepare, plan)
             return
         with ThreadPoolExecutor(max_workers=1) as pool:
             ahead = pool.submit(prepare, plan[0])

@@ -15,6 +15,7 @@ from connectors.page import WordBox
 from connectors.payload import asset_path
 from embedder.errors import InputError
 from vipylo_rag.explain import Asked, PageExplanation, explain_page
+from vipylo_rag.page_words import page_words, query_terms
 from vipylo_rag.query import ImageInput, Query
 
 SNIPPET_LENGTH = 160
@@ -97,8 +98,7 @@ class Hit:
 
         Case does not matter, Vietnamese tone and vowel marks do. Chinese matches by pairs of characters.
         """
-        terms = query_terms(query)
-        return tuple(box for box in self.words if _asked(box.text, terms))
+        return page_words(self.words_path).asked(query_terms(query)) if self.words_path else ()
 
     def explain(
         self, text: str | None = None, images: ImageInput | Sequence[ImageInput] | None = None
@@ -157,22 +157,3 @@ def _best_start(line: str, query: str, length: int) -> int:
         if found > best:
             best, best_start = found, places[first][0]
     return max(0, best_start - 30)
-
-
-def query_terms(query: str) -> frozenset[str]:
-    """The words that a query asks for, NFC and folded; of Chinese, which has no spaces, pairs of characters too."""
-    words = set(re.findall(r"\w+", _folded(query)))
-    return frozenset(words | {pair for word in words for pair in _pairs(word)})
-
-
-def _asked(word: str, terms: frozenset[str]) -> bool:
-    parts = re.findall(r"\w+", _folded(word))
-    return any(part in terms or any(pair in terms for pair in _pairs(part)) for part in parts)
-
-
-def _pairs(word: str) -> list[str]:
-    return [run[i : i + 2] for run in re.findall(r"[\u3400-\u9fff]+", word) for i in range(len(run) - 1)]
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
