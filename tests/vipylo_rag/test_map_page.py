@@ -75,6 +75,9 @@ def place_of(page: Any, name: str, number: int = 1) -> tuple[float, float]:
 def test_hover_click_search_legend_and_keys(map_file: Path) -> None:
     with opened(map_file, viewport={"width": 1200, "height": 800}, locale="vi-VN") as page:
         assert "6 trang" in page.inner_text("#summary") and page.title() == "Bản đồ trang: index"
+        for shown in (True, False):
+            page.click("#about-button")
+            assert page.locator("#about").is_visible() == shown
         page.uncheck("#pictures-on")  # pictures on the map may cover another page's point
 
         page.mouse.move(*place_of(page, "hợp đồng.pdf", 2))

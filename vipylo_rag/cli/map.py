@@ -98,7 +98,7 @@ def _print(report: "MapReport") -> None:
         print(f"{report.left_out} more would be too many bytes (--picture-mb)")
     if report.unreadable:
         print(f"{report.unreadable} page images are missing or damaged; `vipylo gc` tells more")
-    print("who gets the file sees these pictures and the beginnings of the texts")
+    print("who gets the file sees the beginnings of the texts, and the pictures")
 
 
 def _counted(number: int, thing: str) -> str:

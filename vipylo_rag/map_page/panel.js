@@ -209,7 +209,7 @@ function showAbout() {
     say("aboutTwins", { threshold: data.threshold, pairs: counted(data.pairs) }),
     COUNT < data.held ? say("aboutSample", shownOf) : "",
     pictures.some(Boolean) ? say("aboutPictures", { side: data.pictures.side }) : "",
-    data.pictures.left_out ? say("leftOut", { count: counted(data.pictures.left_out) }) : "",
+    data.pictures.left_out && pictures.some(Boolean) ? say("leftOut", { count: counted(data.pictures.left_out) }) : "",
     data.pictures.unreadable ? say("unreadable", { count: counted(data.pictures.unreadable) }) : "",
     say("keys"),
     say("aboutFile"),

@@ -24,7 +24,7 @@ const WORDS = {
     foundCount: "{count} trang khớp", nothing: "Không có trang nào khớp.",
     legend: "Màu", twins: "Gần trùng ({count})", found: "Trang ({count})",
     colourBy: "Màu theo", file: "tệp", folder: "thư mục", kind: "loại",
-    all: "Hiện tất cả", none: "Ẩn tất cả", only: "chỉ cái này", shapes: "Hình theo loại",
+    all: "Hiện hết", none: "Ẩn hết", only: "chỉ cái này", shapes: "Hình theo loại",
     grey: "Nhóm ngoài {count} nhóm lớn nhất có màu xám.", more: "… và {count} nữa: hãy lọc hẹp hơn.",
     top: "(thư mục gốc)",
     page: "trang {page}", close: "Đóng", similar: "Giống nhất", twinsOf: "Gần trùng với trang này",
