@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -150,10 +151,15 @@ def _best_start(line: str, query: str, length: int) -> int:
     terms = {term for term in query_terms(query) if len(term) > 1}
     places = sorted((match.start(), term) for term in terms for match in re.finditer(re.escape(term), folded))
     best, best_start, first = 0, 0, 0
-    for last, (place, _) in enumerate(places):
+    seen: Counter[str] = Counter()  # of the places from `first` to `last`
+    for place, term in places:
+        seen[term] += 1
         while place - places[first][0] > length - 40:
+            gone = places[first][1]
+            seen[gone] -= 1
+            if not seen[gone]:
+                del seen[gone]
             first += 1
-        found = len({term for _, term in places[first : last + 1]})
-        if found > best:
-            best, best_start = found, places[first][0]
+        if len(seen) > best:
+            best, best_start = len(seen), places[first][0]
     return max(0, best_start - 30)

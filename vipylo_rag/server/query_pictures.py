@@ -95,7 +95,7 @@ class QueryPictures:
             self._free.put(child)
 
 
-def pictures_of(request: Request) -> QueryPictures:
+async def pictures_of(request: Request) -> QueryPictures:
     """The server's reader of query pictures, as a FastAPI dependency."""
     pictures: QueryPictures = request.app.state.pictures
     return pictures

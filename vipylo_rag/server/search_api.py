@@ -3,12 +3,12 @@
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, Response, UploadFile
 from starlette.concurrency import run_in_threadpool
 
 from connectors.page import source_id
 from vipylo_rag.query import SearchRequest
-from vipylo_rag.server.document_ids import DocumentIds
+from vipylo_rag.server.catalogue import Catalogue
 from vipylo_rag.server.errors import PROBLEMS
 from vipylo_rag.server.json_answer import json_answer
 from vipylo_rag.server.query_form import checked_text, checked_top_k, filter_of
@@ -29,13 +29,12 @@ Tenant = Annotated[str, Depends(tenant_of)]
 Pictures = Annotated[QueryPictures, Depends(pictures_of)]
 
 
-def ids_of(request: Request) -> DocumentIds:
-    """The documents' ids, as a FastAPI dependency."""
-    ids: DocumentIds = request.app.state.ids
-    return ids
+async def ids_of(state: State) -> Catalogue:
+    """Who knows the documents' ids, as a FastAPI dependency."""
+    return state.uploads.catalogue
 
 
-Ids = Annotated[DocumentIds, Depends(ids_of)]
+Ids = Annotated[Catalogue, Depends(ids_of)]
 
 
 @router.post("/api/search", response_model=SearchResult, responses=PROBLEMS)
@@ -72,7 +71,7 @@ async def search_text(
 async def _search(
     state: ServerState,
     tenant: str,
-    ids: DocumentIds,
+    ids: Catalogue,
     pictures: QueryPictures,
     text: str,
     images: list[UploadFile],

@@ -38,13 +38,14 @@ class ServerState:
     llm: "LLM | None" = None
 
 
-def state_of(request: Request) -> ServerState:
+# Both are coroutines because FastAPI would send each plain function through a thread, for every request.
+async def state_of(request: Request) -> ServerState:
     """The server's state, as a FastAPI dependency."""
     state: ServerState = request.app.state.server
     return state
 
 
-def tenant_of(request: Request) -> str:
+async def tenant_of(request: Request) -> str:
     """Whose documents a request may see, as a FastAPI dependency: set by the layer that checked its key."""
     tenant: str = request.state.tenant
     return tenant
