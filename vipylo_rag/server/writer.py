@@ -20,6 +20,7 @@ from vipylo_rag.errors import BeingWrittenError, IndexDirectoryError
 from vipylo_rag.index import MultimodalIndex
 from vipylo_rag.ledger import SourceRow
 from vipylo_rag.opening import writing
+from vipylo_rag.report import IngestReport
 from vipylo_rag.server.catalogue import Catalogue
 from vipylo_rag.server.errors import without_folders
 from vipylo_rag.server.options import ServerOptions
@@ -197,7 +198,7 @@ class Writer:
         try:
             with self._timed(job):
                 if not self._begun(job):
-                    self._give_up(job, f"the server ended {_MOST_TRIES} times while it read this upload")
+                    self._give_up(job, f"the server ended {_MOST_TRIES} times at the same place of this upload")
                 else:
                     self._ingest(job)
         except (_StopsError, _MakesWayError):
@@ -242,7 +243,15 @@ class Writer:
         paths: list[Path] = self._files.place(job.upload)
         if not paths:
             return
-        stop = self._stop_for(job)
+        stop, noted = self._stop_for(job), False
+
+        def progress(report: IngestReport) -> None:
+            nonlocal noted
+            if report.pages_embedded and not noted:  # whatever ended the server before is behind us
+                noted = True
+                self._files.tries(job.upload, 1 - _MOST_TRIES)
+            stop()
+
         self._index.ingest(
             paths,
             tenant=job.upload.tenant,
@@ -250,7 +259,7 @@ class Writer:
             retry=job.passes == 1,
             most_pages=self._options.upload_pages,
             optimize=False,
-            progress=lambda report: stop(),
+            progress=progress,
             stop=stop,
         )
 
