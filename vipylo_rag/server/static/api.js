@@ -3,6 +3,7 @@
 export class ApiError extends Error {
   constructor(status, detail, retryAfter = 0) {
     super(detail);
+    this.detail = detail;
     this.status = status;
     this.retryAfter = retryAfter;
   }

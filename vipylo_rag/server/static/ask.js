@@ -94,8 +94,8 @@ function draw(one) {
   fill(
     one.place,
     h("header", {}, h("h2", {}, question), images.length ? h("p", { class: "hint" }, t("ask.pictures", { n: images.length })) : null),
-    result && !result.generated ? h("p", { class: "note" }, t("ask.quoted")) : null,
-    result && !result.found && result.generated ? h("p", { class: "note" }, t("ask.notfound")) : null,
+    result && !result.found ? h("p", { class: "tag plainly" }, t("ask.notfound")) : null,
+    result?.found && !result.generated ? h("p", { class: "tag" }, t("ask.quoted")) : null,
     running && !text ? h("p", { class: "hint working" }, h("i", { class: "spinner", "aria-hidden": "true" }), pages.length ? t("ask.writing", { n: pages.length }) : t("ask.reading")) : null,
     h("div", { class: running && text ? "answer-text streaming" : "answer-text", lang: result?.language ?? currentLanguage() }, answerNodes(text, cite)),
     problem ? h("p", { class: "problem", role: "alert" }, icon("alert"), problem) : null,

@@ -60,17 +60,16 @@ function joined(boxes) {
   return rows;
 }
 
-/** Draw boxes given in fractions of the page; `kind` says what they are: "match", "passage". */
+/** A box given in fractions of the page; `kind` says what it is: "match", "passage", "pointed". */
+export function boxElement(box, kind) {
+  const element = h("span", { class: `box ${kind}` });
+  element.style.left = `${box.x0 * 100}%`;
+  element.style.top = `${box.y0 * 100}%`;
+  element.style.width = `${(box.x1 - box.x0) * 100}%`;
+  element.style.height = `${(box.y1 - box.y0) * 100}%`;
+  return element;
+}
+
 export function drawBoxes(place, boxes, kind) {
-  fill(
-    place,
-    joined(boxes).map((box) => {
-      const element = h("span", { class: `box ${kind}` });
-      element.style.left = `${box.x0 * 100}%`;
-      element.style.top = `${box.y0 * 100}%`;
-      element.style.width = `${(box.x1 - box.x0) * 100}%`;
-      element.style.height = `${(box.y1 - box.y0) * 100}%`;
-      return element;
-    }),
-  );
+  fill(place, joined(boxes).map((box) => boxElement(box, kind)));
 }

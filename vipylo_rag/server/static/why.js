@@ -1,6 +1,7 @@
 // The panel that says why a page has its score: the overlay's switches, the sums, the strongest words.
 
 import { byId, h } from "./dom.js";
+import { boxElement } from "./heat.js";
 import { number, t } from "./i18n.js";
 
 const WORDS = 20;
@@ -16,7 +17,7 @@ export function whyPanel({ page, explanation, context, problem }, overlay, redra
     parts(explanation),
     h("p", { class: "hint" }, t("why.exact")),
     bars(t("why.query"), explanation.query_words.filter((word) => word.text.trim())),
-    bars(t("why.words"), explanation.words.filter((word) => word.share > 0).slice(0, WORDS)),
+    bars(t("why.words"), together(explanation.words).slice(0, WORDS)),
   ];
 }
 
@@ -78,21 +79,38 @@ function parts({ score, text_share, picture_share, other_share }) {
   );
 }
 
+// A word that stands on the page nine times is one row with nine places.
+function together(words) {
+  const found = new Map();
+  for (const { text, share, box } of words) {
+    const name = text.normalize("NFC").toLowerCase().replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu, "") || text;
+    const one = found.get(name) ?? { text: name, share: 0, places: 0, boxes: [] };
+    one.share += share;
+    one.places += 1;
+    if (box) one.boxes.push(box);
+    found.set(name, one);
+  }
+  return [...found.values()]
+    .filter((word) => word.share > 0)
+    .sort((a, b) => b.share - a.share)
+    .map((word) => ({ ...word, text: word.places > 1 ? `${word.text} ×${word.places}` : word.text }));
+}
+
 function bars(title, words) {
   if (!words.length) return null;
   const largest = Math.max(...words.map((word) => Math.abs(word.share))) || 1;
   return [
     h("h3", {}, title),
-    h("ol", { class: "bars" }, words.map((word) => row(word.text, word.share, Math.abs(word.share) / largest, word.box))),
+    h("ol", { class: "bars" }, words.map((word) => row(word.text, word.share, Math.abs(word.share) / largest, word.boxes ?? []))),
   ];
 }
 
-function row(name, share, length, box = null) {
+function row(name, share, length, boxes = []) {
   const bar = h("span", { class: share < 0 ? "bar minus" : "bar" });
   bar.style.setProperty("--length", length);
   return h(
     "li",
-    { on: box ? { pointerenter: () => point(box), pointerleave: () => point(null) } : {} },
+    { on: boxes.length ? { pointerenter: () => point(boxes), pointerleave: () => point([]) } : {} },
     h("span", { class: "bar-name", title: name }, name),
     bar,
     h("span", { class: "bar-value" }, number(share, 3)),
@@ -100,13 +118,7 @@ function row(name, share, length, box = null) {
 }
 
 // Where a word of the list stands on the page, while the pointer is over it.
-function point(box) {
-  const place = byId("boxes");
-  place.querySelector(".pointed")?.remove();
-  if (!box) return;
-  const element = h("span", { class: "box pointed" });
-  for (const [side, value] of [["left", box.x0], ["top", box.y0], ["width", box.x1 - box.x0], ["height", box.y1 - box.y0]]) {
-    element.style[side] = `${value * 100}%`;
-  }
-  place.append(element);
+function point(boxes) {
+  for (const old of document.querySelectorAll("#boxes .pointed")) old.remove();
+  byId("boxes").append(...boxes.map((box) => boxElement(box, "pointed")));
 }
