@@ -47,8 +47,13 @@ class QuotedPage:
 
 def best_passages(question: str, hits: Sequence[Hit], language: Language) -> list[QuotedPage]:
     """The passages of the pages that fit a question best, best first; none where no page has enough of its words."""
-    passages = Passages([hit.text for hit in hits], _running_lines(hits))
-    asked = Asked(asked_terms(question, language), passages.weights, words_in(language).idle_words)
+    running = _running_lines(hits)
+    passages = Passages([hit.text for hit in hits], running)
+    # What a document's title says holds for all of its pages: it need not be said again beside the answer.
+    known = {term for line in running for term in terms(line)}
+    telling = asked_terms(question, language)
+    telling = [term for term in telling if term not in known] or telling
+    asked = Asked(telling, passages.weights, words_in(language).idle_words)
     found = passages.best(asked, _MOST_PASSAGES, _LEAST_ADDED, lengthen=True)
     if not found or found[0].fit < LEAST_FIT:
         return []

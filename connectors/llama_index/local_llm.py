@@ -28,8 +28,9 @@ from transformers import (
     Qwen2VLImageProcessorPil,
     StoppingCriteria,
     StoppingCriteriaList,
-    TextIteratorStreamer,
 )
+from transformers.generation.streamers import BaseStreamer
+from transformers.utils import logging as transformers_logging
 
 from embedder.errors import CheckpointError, InputError
 from embedder.prefixes import literal
@@ -37,6 +38,7 @@ from embedder.processor import StillImageProcessor
 
 # A plain checkpoint allows 16,384 tokens an image; these are what a page of a million pixels needs.
 _MOST_PIXELS = 1280 * 28 * 28
+_MOST_TOKENS_OF_A_LETTER = 4
 _IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
@@ -70,6 +72,8 @@ class Qwen2VLLLM(CustomLLM):
         if not (directory / "config.json").is_file():
             raise CheckpointError(f"{directory} is not a checkpoint: it has no config.json")
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        bar = transformers_logging.is_progress_bar_enabled()
+        transformers_logging.disable_progress_bar()
         try:
             model, report = Qwen2VLForConditionalGeneration.from_pretrained(
                 str(directory),
@@ -83,6 +87,9 @@ class Qwen2VLLLM(CustomLLM):
         except Exception as error:  # transformers and safetensors raise many kinds
             said = str(error).strip().splitlines() or [type(error).__name__]
             raise CheckpointError(f"{directory} holds no Qwen2-VL model that can be loaded: {said[0]}") from error
+        finally:
+            if bar:
+                transformers_logging.enable_progress_bar()
         # transformers only warns of these, and would write with random weights.
         if missing := sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"]):
             raise CheckpointError(
@@ -223,15 +230,27 @@ class Qwen2VLLLM(CustomLLM):
         return self._processor(text=[text], images=images or None, return_tensors="pt", return_mm_token_type_ids=True)
 
 
-class _PieceStreamer(TextIteratorStreamer):  # type: ignore[misc]
-    """Hands each finished piece of text on, rather than keeping it in a queue of its own."""
+class _PieceStreamer(BaseStreamer):  # type: ignore[misc]
+    """Hands text on as soon as it is whole: a letter may be several tokens."""
 
     def __init__(self, tokenizer: Any, put: Any) -> None:
-        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        self._put = put
+        self._tokenizer, self._put = tokenizer, put
+        self._ids: list[int] | None = None  # None until the prompt has come, which is no answer
 
-    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        if text:
+    def put(self, value: torch.Tensor) -> None:
+        """What `generate` calls with the prompt, then with each token."""
+        if self._ids is None:
+            self._ids = []
+            return
+        self._ids += value.reshape(-1).tolist()
+        text = self._tokenizer.decode(self._ids, skip_special_tokens=True)
+        if text and (not text.endswith("\ufffd") or len(self._ids) >= _MOST_TOKENS_OF_A_LETTER):
+            self._put(text)
+            self._ids = []
+
+    def end(self) -> None:
+        """What `generate` calls last."""
+        if self._ids and (text := self._tokenizer.decode(self._ids, skip_special_tokens=True)):
             self._put(text)
 
 
