@@ -108,16 +108,13 @@ class PageExplanation:
         """
         if self.heat is None:
             raise InputError(f"{self.page.name}, page {self.page.page}, has no picture: there are no areas on it")
-        rows, columns = self.heat.shape
-        return sum(
-            float(_part(area.y0, area.y1, rows) @ self.heat @ _part(area.x0, area.x1, columns)) for area in areas
-        )
+        return sum(sum_in(self.heat, area) for area in areas)
 
     def draw(self) -> Image.Image:
         """The page with its heat map, the boxes of its strongest words, and a line that says what it is.
 
-        A page that has no picture is typeset first. Colours are relative to the page's own strongest place: compare
-        scores, not colours, between pages.
+        A page that has no picture is typeset first. Colours go from the page's own median to its strongest place:
+        compare scores, not colours, between pages.
         """
         from vipylo_rag.heat_map import draw
 
@@ -220,6 +217,12 @@ def spread(words: Iterable[WordShare], rows: int, columns: int) -> Floats:
             down, across = (word.box.y0, word.box.y1), (word.box.x0, word.box.x1)
             heat += word.share * np.outer(_shared(*down, rows), _shared(*across, columns))
     return heat
+
+
+def sum_in(grid: Floats, area: WordBox) -> float:
+    """What of a grid [rows, columns] over a page lies in an area of it; of cells at the area's edge, a part."""
+    rows, columns = grid.shape
+    return float(_part(area.y0, area.y1, rows) @ grid @ _part(area.x0, area.x1, columns))
 
 
 def _part(start: float, end: float, cells: int) -> Floats:

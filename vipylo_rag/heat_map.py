@@ -102,15 +102,17 @@ def _sized(picture: Image.Image) -> Image.Image:
 
 
 def _smooth(heat: Floats, size: tuple[int, int]) -> Floats:
-    """The heat for every pixel [height, width], -1 to 1 of the page's strongest place, without hard edges."""
+    """The heat for every pixel [height, width], without hard edges, -1 to 1 of what the page's strongest place has above
+    its median. Scans that are compared with scans owe most to their paper: what all places add alike is no colour."""
     rows, columns = heat.shape
     fine = Image.fromarray(heat.astype(np.float32), "F").resize(size, Image.Resampling.BICUBIC)
     cell = max(size[0] / columns, size[1] / rows)
     blurred = np.asarray(_blurred(fine, cell * 1.2), dtype=np.float64)
-    peak = blurred.max(initial=0.0)
+    base = max(0.0, float(np.median(blurred)))
+    peak = max(float(blurred.max()) - base, base)  # small differences between strong places are to look small
     if peak <= 0:
         return np.zeros_like(blurred)
-    scaled: Floats = np.clip(blurred / peak, -1.0, 1.0)
+    scaled: Floats = np.clip((blurred - base) / peak, -1.0, 1.0)
     return scaled
 
 
