@@ -248,7 +248,8 @@ def _folded(text: str) -> str:
 
 
 def _is_named(source: str, wanted: str) -> bool:
-    return wanted in _folded(shown_name(source))
+    # Most are sorted out by the first, which is quick.
+    return wanted in _folded(source) and wanted in _folded(shown_name(source))
 
 
 def _ends_like(source: str, home: Path) -> bool:
