@@ -1,7 +1,7 @@
 """The FastAPI application: its parts, put together around one open index."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -18,7 +18,6 @@ from vipylo_rag.server import (
     search_api,
     sessions,
 )
-from vipylo_rag.server.document_ids import DocumentIds
 from vipylo_rag.server.errors import add_error_answers
 from vipylo_rag.server.keys import Keys
 from vipylo_rag.server.limits import LimitsLayer
@@ -56,31 +55,29 @@ def create_app(index: MultimodalIndex, options: ServerOptions, keys: Keys, *, ll
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        embedder = index.embedder
-        model = ModelLine(embedder, waiting=options.waiting, observe=counts.embedded)
-        index.embed_with(model)
-        searches = SearchLine(index, options)
-        uploads = Uploads(index, options)
-        pictures, thumbnails = QueryPictures(options), Thumbnails()
-        counts.gauge("model_waiting", "Calls that wait for the model.", lambda: model.waiting)
-        counts.gauge("searches_waiting", "Searches that wait for their turn.", lambda: searches.waiting)
-        counts.gauge("pictures_waiting", "Query pictures that wait to be read.", lambda: pictures.waiting)
-        counts.gauge("sessions", "Open sessions.", lambda: len(doors.sessions))
-        counts.gauge("pages", "Pages in the index.", lambda: index.ledger.counts()["pages done"])
-        app.state.server = ServerState(
-            index, options, searches, uploads, counts, Slots(options.answers, "answers", seconds=10), llm
-        )
-        app.state.pictures, app.state.thumbnails, app.state.ids = pictures, thumbnails, DocumentIds(index.ledger)
-        uploads.start()
-        try:
+        with ExitStack() as parts:  # whatever was begun is ended, also where a later part does not start
+            embedder = index.embedder
+            model = ModelLine(embedder, waiting=options.waiting, observe=counts.embedded)
+            parts.callback(index.embed_with, embedder)
+            parts.callback(model.stop)
+            index.embed_with(model)
+            searches = SearchLine(index, options)
+            parts.callback(searches.stop)
+            pictures, thumbnails = QueryPictures(options), Thumbnails()
+            parts.callback(pictures.stop)
+            parts.callback(thumbnails.stop)
+            uploads = Uploads(index, options)
+            parts.callback(uploads.stop)
+            uploads.start()
+            slots = Slots(options.answers, "answers", seconds=10)
+            counts.gauge("model_waiting", "Calls that wait for the model.", lambda: model.waiting)
+            counts.gauge("searches_waiting", "Searches that wait for their turn.", lambda: searches.waiting)
+            counts.gauge("pictures_waiting", "Query pictures that wait to be read.", lambda: pictures.waiting)
+            counts.gauge("sessions", "Open sessions.", lambda: len(doors.sessions))
+            counts.gauge("pages", "Pages in the index.", lambda: index.ledger.counts()["pages done"])
+            app.state.server = ServerState(index, options, searches, uploads, counts, slots, llm)
+            app.state.pictures, app.state.thumbnails = pictures, thumbnails
             yield
-        finally:
-            uploads.stop()
-            searches.stop()
-            model.stop()
-            pictures.stop()
-            thumbnails.stop()
-            index.embed_with(embedder)
 
     app = FastAPI(
         title="ViPylo RAG",

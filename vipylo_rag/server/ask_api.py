@@ -39,12 +39,20 @@ router = APIRouter(tags=["answers"])
 logger = logging.getLogger(__name__)
 
 _STREAM = "text/event-stream"
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["pages", "token", "done", "error"]},
+        "data": {"type": "string", "description": "JSON."},
+    },
+    "required": ["event", "data"],
+}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": AnswerResult,
         "description": "With `Accept: application/json` the whole answer. Else a stream of events: `pages` (AskPages), "
         "`token` (AskToken) any number of times, then `done` (AnswerResult), or `error` (Problem).",
-        "content": {_STREAM: {"schema": {"type": "string"}}},
+        "content": {_STREAM: {"schema": _EVENT}},
     },
     **PROBLEMS,
 }

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from connectors.errors import FilterError
 from embedder.errors import InputError
-from vipylo_rag.server.document_ids import DocumentIds
+from vipylo_rag.server.catalogue import Catalogue
 from vipylo_rag.server.options import ServerOptions
 
 _DEEPEST = 20
@@ -41,7 +41,7 @@ def checked_top_k(top_k: int, options: ServerOptions) -> int:
     return top_k
 
 
-def filter_of(where: str, ids: DocumentIds, tenant: str) -> Mapping[str, Any] | None:
+def filter_of(where: str, documents: Catalogue, tenant: str) -> Mapping[str, Any] | None:
     """A filter that came as JSON, its documents' ids turned into sources. Looks into the ledger: not for the loop.
 
     Raises:
@@ -60,37 +60,37 @@ def filter_of(where: str, ids: DocumentIds, tenant: str) -> Mapping[str, Any] | 
         return None
     if not isinstance(said, dict):
         raise FilterError('where is no JSON object: send one like {"kind": "pdf"}')
-    translated: dict[str, Any] = _translated(said, ids, tenant, 0)
+    translated: dict[str, Any] = _translated(said, documents, tenant, 0)
     return translated or None
 
 
-def _translated(said: Any, ids: DocumentIds, tenant: str, depth: int) -> Any:
+def _translated(said: Any, documents: Catalogue, tenant: str, depth: int) -> Any:
     if depth > _DEEPEST:
         raise FilterError(f"the filter is nested more than {_DEEPEST} deep: write it flatter")
     if isinstance(said, dict):
         if _DOCUMENT in said and "source" in said:
             raise FilterError("a filter names document or source, not both: combine them with `all`")
-        return dict(_entry(key, value, ids, tenant, depth + 1) for key, value in said.items())
+        return dict(_entry(key, value, documents, tenant, depth + 1) for key, value in said.items())
     if isinstance(said, list):
-        return [_translated(one, ids, tenant, depth + 1) for one in said]
+        return [_translated(one, documents, tenant, depth + 1) for one in said]
     return _scalar(said)
 
 
-def _entry(key: str, value: Any, ids: DocumentIds, tenant: str, depth: int) -> tuple[str, Any]:
+def _entry(key: str, value: Any, documents: Catalogue, tenant: str, depth: int) -> tuple[str, Any]:
     if key == _DOCUMENT:
-        return "source", _sources(value, ids, tenant)
-    return _scalar(key), _translated(value, ids, tenant, depth)
+        return "source", _sources(value, documents, tenant)
+    return _scalar(key), _translated(value, documents, tenant, depth)
 
 
-def _sources(value: Any, ids: DocumentIds, tenant: str) -> Any:
+def _sources(value: Any, documents: Catalogue, tenant: str) -> Any:
     """A document's id, a list of ids, or operators over them, with sources in their place; unknown ids find nothing."""
     if isinstance(value, str):
-        source = ids.source(value, tenant)
+        source = documents.source(value, tenant)
         return [] if source is None else [source]
     if isinstance(value, list):
-        return [source for one in value for source in _sources(one, ids, tenant)]
+        return [source for one in value for source in _sources(one, documents, tenant)]
     if isinstance(value, dict) and set(value) <= {"in", "not"}:
-        return {operator: _sources(asked, ids, tenant) for operator, asked in value.items()}
+        return {operator: _sources(asked, documents, tenant) for operator, asked in value.items()}
     raise FilterError("document in a filter is an id, or a list of ids")
 
 

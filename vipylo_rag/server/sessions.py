@@ -78,7 +78,7 @@ class Login(Schema):
     key: str = Field(max_length=1024)
 
 
-def doors_of(request: Request) -> Doors:
+async def doors_of(request: Request) -> Doors:
     """The server's doors, as a FastAPI dependency."""
     doors: Doors = request.app.state.doors
     return doors
