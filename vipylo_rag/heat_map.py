@@ -102,8 +102,10 @@ def _sized(picture: Image.Image) -> Image.Image:
 
 
 def _smooth(heat: Floats, size: tuple[int, int]) -> Floats:
-    """The heat for every pixel [height, width], without hard edges, -1 to 1 of what the page's strongest place has above
-    its median. Scans that are compared with scans owe most to their paper: what all places add alike is no colour."""
+    """The heat for every pixel [height, width], without hard edges: above the page's median, -1 to 1 of its strongest.
+
+    Scans that are compared with scans owe most of their score to their paper: what all places add alike is no colour.
+    """
     rows, columns = heat.shape
     fine = Image.fromarray(heat.astype(np.float32), "F").resize(size, Image.Resampling.BICUBIC)
     cell = max(size[0] / columns, size[1] / rows)

@@ -1,5 +1,6 @@
 """Heat maps of the starter point at what was asked for."""
 
+import json
 import runpy
 from pathlib import Path
 from typing import Any
@@ -21,3 +22,20 @@ def test_the_sentence_that_is_asked_for_stands_out(tmp_path: Path) -> None:
     assert found.pages == 100
     assert found.heat >= 80
     assert found.picture >= 60
+
+
+def test_the_benchmark_measures_both_kinds_of_pages(
+    tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = runpy.run_path(str(BENCHMARK))["main"]
+    out = tmp_path / "explain.json"
+    main(["--pages", "3", "--sentences", "2", "--embedder", str(tiny_checkpoint), "--out", str(out)])
+    rows = json.loads(out.read_text())
+    assert [(row["kind"], row["language"], row["pages"]) for row in rows] == [
+        (kind, *counted)
+        for kind in ("with text layer", "scanned")
+        for counted in (("vi", 1), ("en", 1), ("zh", 1), ("all", 3))
+    ]
+    for row in rows[4:]:  # without a text layer the heat is the picture's
+        assert row["heat"] == row["picture"] and row["heat_first"] == row["picture_first"]
+    assert "picture first" in capsys.readouterr().out
