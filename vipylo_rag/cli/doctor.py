@@ -19,6 +19,9 @@ EXTRAS = {
     "sentence-transformers": ("bench", "the parity test of checkpoints"),
     "ray": ("ray", "ingest on several machines (vipylo ingest --ray)"),
     "langchain-core": ("langchain", "the LangChain adapters"),
+    "fastapi": ("server", "the web page and the HTTP API (vipylo serve)"),
+    "llama-index-llms-openai-like": ("llm", "answers by a language model on a server (vipylo ask --llm URL)"),
+    "umap-learn": ("map", "maps on which alike pages stand together (vipylo map)"),
 }
 
 
