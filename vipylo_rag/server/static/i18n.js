@@ -71,16 +71,20 @@ function apply() {
   }
 }
 
-export const number = (value, digits = 0) =>
-  value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+/** A number with so many decimals; what rounds to nothing is 0, never -0. */
+export function number(value, digits = 0) {
+  const rounded = Math.round(value * 10 ** digits) / 10 ** digits || 0;
+  return rounded.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
 
 /** A score: three digits that tell, whatever its size. */
 export const score = (value) => value.toLocaleString(language, { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
 
 export function bytes(size) {
-  const units = ["B", "kB", "MB", "GB"];
-  const step = size < 1 ? 0 : Math.min(Math.floor(Math.log10(size) / 3), units.length - 1);
-  return `${number(size / 1000 ** step, step ? 1 : 0)} ${units[step]}`;
+  const units = ["B", "KB", "MB", "GB"];
+  const step = size < 1 ? 0 : Math.min(Math.floor(Math.log2(size) / 10), units.length - 1);
+  const value = size / 1024 ** step;
+  return `${number(value, step && value < 100 ? 1 : 0)} ${units[step]}`;
 }
 
 export const date = (iso) => new Date(iso).toLocaleDateString(language, { year: "numeric", month: "short", day: "numeric" });

@@ -82,11 +82,11 @@ def test_a_dropped_file_is_uploaded_and_its_document_searched(visit: Visit, writ
 def test_a_file_that_is_too_large_is_not_even_sent(visit: Visit, own_index: MultimodalIndex, tmp_path: Path) -> None:
     large = tmp_path / "large.md"
     large.write_text("x" * 3000)
-    with running(own_index, ServerOptions(file_bytes=2000, upload_bytes=4000)) as server:
+    with running(own_index, ServerOptions(file_bytes=2048, upload_bytes=4000)) as server:
         page = visit(server.url, "/?view=documents")
-        expect(page.locator("#upload-limits")).to_contain_text("2,0 kB")
+        expect(page.locator("#upload-limits")).to_contain_text("2,0 KB")
         page.set_input_files("#files-input", large)
-        expect(page.locator(".upload-file")).to_contain_text("Lớn hơn mức cho phép (2,0 kB).")
+        expect(page.locator(".upload-file")).to_contain_text("Lớn hơn mức cho phép (2,0 KB).")
         assert server.client.get("/api/uploads").json() == []
 
 

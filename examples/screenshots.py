@@ -1,0 +1,249 @@
+"""Pictures of the web page for the docs: the real server before the demo's documents, seen in headless Chromium.
+
+python -m examples.screenshots [OUTDIR]     # from the root of a checkout, after `make demo`; OUTDIR is "docs/images"
+"""
+
+import argparse
+import io
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pymupdf
+import uvicorn
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from examples.sample_documents import QUERIES, build, queries_folder
+from examples.scripted_llm import scripted_llm
+from vipylo_rag import MultimodalIndex
+from vipylo_rag.llm import load_llm
+from vipylo_rag.server.app import create_app
+from vipylo_rag.server.keys import Keys
+from vipylo_rag.server.options import ServerOptions
+
+DESKTOP = (1440, 900)
+PHONE = (360, 740)
+LEASE = "tiền thuê nhà thanh toán ngày nào"
+CHART = "electricity delivered grid month"
+QUESTION = "Tiền thuê nhà thanh toán ngày nào, trả chậm thì sao?"
+ANSWER = (
+    "Tiền thuê trả hai tháng một lần, **từ ngày 01 đến ngày 05** của tháng đầu kỳ [Chậm trả tiền thuê]. "
+    "Kỳ 1 là 29.000.000 đồng, hạn 05/02/2026 [Lịch thanh toán năm thứ nhất].\n\n"
+    "Nếu trả chậm [Chậm trả tiền thuê]:\n"
+    "- quá 10 ngày: bên thuê chịu lãi **0,05% mỗi ngày** trên số tiền chậm trả;\n"
+    "- quá 30 ngày: bên cho thuê có quyền **chấm dứt hợp đồng**."
+)
+
+# A face that has all Vietnamese letters in bold too, where it is installed; PyMuPDF brings the Chinese ones.
+FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
+<include ignore_missing="yes">/etc/fonts/fonts.conf</include><dir>{folder}</dir><cachedir>{folder}/cache</cachedir>
+{aliases}</fontconfig>"""
+ALIAS = (
+    '<match target="pattern"><test name="family"><string>{name}</string></test><edit name="family" mode="prepend" '
+    'binding="strong"><string>DejaVu Sans Condensed</string><string>Droid Sans Fallback</string></edit></match>'
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture to take: what to do on the page before it is taken."""
+
+    name: str
+    size: tuple[int, int]
+    dark: bool
+    play: Callable[[Page, Path], None]
+
+
+def search(page: Page, documents: Path) -> None:
+    """Words and a picture together."""
+    query = next(query for query in QUERIES if query.kind == "mixed" and query.text and query.text.startswith("bảng"))
+    page.fill("#query", query.text or "")
+    page.set_input_files("#search-pictures + input", queries_folder(documents) / str(query.image))
+    _settled(page, "#grid .card")
+
+
+def search_words(page: Page, _: Path, words: str = LEASE) -> None:
+    """Words alone."""
+    page.fill("#query", words)
+    page.press("#query", "Enter")
+    _settled(page, "#grid .card")
+
+
+def page_with_heat_map(page: Page, documents: Path, words: str = LEASE) -> None:
+    """The best page of a search, with its heat map."""
+    search_words(page, documents, words)
+    page.locator("#grid .card").first.click()
+    _settled(page, "#panel-why .score-value")
+
+
+def upload(page: Page, documents: Path, month: int = 3) -> None:
+    """An upload in which one file is broken; what was uploaded before is of another month."""
+    page.click("#tab-documents")
+    invoice = (documents / "hoa-don-in-an.jpg").read_bytes()
+    menu = (documents / "thuc-don-sen-ho.pdf").read_bytes()
+    page.set_input_files(
+        "#files-input",
+        [
+            {"name": f"hóa đơn tháng {month}.jpg", "mimeType": "image/jpeg", "buffer": invoice},
+            {"name": f"báo giá tháng {month} (hỏng).pdf", "mimeType": "application/pdf", "buffer": menu[:700]},
+            {"name": f"thực đơn tiệc tháng {month}.pdf", "mimeType": "application/pdf", "buffer": menu},
+        ],
+    )
+    page.locator(".upload header button").wait_for()  # "hide": the upload has come to its end
+    _settled(page, ".document")
+
+
+def ask(page: Page, _: Path) -> None:
+    """An answer with its sources."""
+    page.click("#tab-ask")
+    page.fill("#question", QUESTION)
+    page.press("#question", "Enter")
+    page.get_by_role("button", name="Sao chép").wait_for()
+    _settled(page, ".source")
+
+
+def cited(page: Page, documents: Path) -> None:
+    """The page that a citation opens, with its passage."""
+    ask(page, documents)
+    page.locator(".answer-text .cite").first.click()
+    _settled(page, "#panel-why .score-value")
+
+
+SCENES = (
+    Scene("search", DESKTOP, False, search),
+    Scene("search-dark", DESKTOP, True, search_words),
+    Scene("page", DESKTOP, False, partial(page_with_heat_map, words=CHART)),
+    Scene("page-dark", DESKTOP, True, page_with_heat_map),
+    Scene("ask", DESKTOP, False, ask),
+    Scene("citation", DESKTOP, False, cited),
+    Scene("phone-search", PHONE, False, search),
+    Scene("phone-page-dark", PHONE, True, page_with_heat_map),
+    Scene("phone-ask", PHONE, False, ask),
+    # What changes the documents comes last.
+    Scene("upload", DESKTOP, False, upload),
+    Scene("phone-upload-dark", PHONE, True, partial(upload, month=4)),
+)
+
+
+def take(index: Path, documents: Path, out: Path, scenes: Sequence[Scene] = SCENES) -> list[Path]:
+    """Take the pictures of a copy of an index, made of `documents`; returns the written files, at most 250 KB each.
+
+    Raises:
+        FileNotFoundError: there is no Chromium on this machine.
+    """
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        raise FileNotFoundError("no chromium on this machine: install it (apt install chromium)")
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        _served(shutil.copytree(index, Path(scratch) / "index")) as url,
+        sync_playwright() as playwright,
+    ):
+        environment = {**os.environ, "FONTCONFIG_FILE": str(_fonts(Path(scratch)))}
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], env=environment)
+        for scene in scenes:
+            width, height = scene.size
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                device_scale_factor=2 if scene.size == PHONE else 1,
+                is_mobile=scene.size == PHONE,
+                has_touch=scene.size == PHONE,
+                color_scheme="dark" if scene.dark else "light",
+                locale="vi-VN",
+                reduced_motion="reduce",
+            )
+            page = context.new_page()
+            page.goto(url)
+            page.locator("#search-state .start").wait_for()
+            scene.play(page, documents)
+            written.append(_save(page.screenshot(), out / f"{scene.name}.webp"))
+            context.close()
+        browser.close()
+    return written
+
+
+@contextmanager
+def _served(directory: Path) -> Iterator[str]:
+    with (
+        MultimodalIndex.open(directory, create=False) as index,
+        scripted_llm("qwen2-vl-7b", ANSWER) as llm,
+        socket.socket() as listening,
+    ):
+        listening.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        app = create_app(index, ServerOptions(), Keys.of({}), llm=load_llm(llm))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=3))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            while True:
+                try:
+                    urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
+                    break
+                except OSError:
+                    if not thread.is_alive():
+                        raise
+                    time.sleep(0.1)
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _fonts(scratch: Path) -> Path:
+    folder = scratch / "fonts"
+    folder.mkdir()
+    (folder / "cjk.ttf").write_bytes(pymupdf.Font("cjk").buffer)
+    aliases = "".join(ALIAS.format(name=name) for name in ("system-ui", "sans-serif"))
+    configuration = folder / "fonts.conf"
+    configuration.write_text(FONTS.format(folder=folder, aliases=aliases), encoding="utf-8")
+    return configuration
+
+
+def _settled(page: Page, selector: str) -> None:
+    """Wait for an element and for all pictures in sight."""
+    page.locator(selector).first.wait_for()
+    page.evaluate(
+        "Promise.all([...document.images].filter((one) => one.src && one.checkVisibility()"
+        " && one.getBoundingClientRect().top < innerHeight).map((one) => one.decode()))"
+    )
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(200)
+
+
+def _save(picture: bytes, path: Path) -> Path:
+    with Image.open(io.BytesIO(picture)) as image:
+        image.convert("RGB").save(path, quality=88, method=6)
+    return path
+
+
+def main() -> None:
+    """Take all pictures; the demo's index is made first where there is none."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", nargs="?", type=Path, default=Path("docs/images"), help="where the pictures are written")
+    parser.add_argument("--demo", type=Path, default=Path("demo"), help="folder of the demo")
+    arguments = parser.parse_args()
+    documents, index = arguments.demo / "documents", arguments.demo / "index"
+    if not index.exists():
+        build(documents)
+        with MultimodalIndex.open(index) as made:
+            made.ingest(documents)
+    for path in take(index, documents, arguments.out):
+        sys.stdout.write(f"{path} ({path.stat().st_size // 1000} kB)\n")
+
+
+if __name__ == "__main__":
+    main()
