@@ -9,6 +9,8 @@ from fastapi import APIRouter, Request, Response
 
 router = APIRouter(include_in_schema=False)
 
+_FORM = "Body_"  # FastAPI's names for forms
+
 
 @router.get("/docs")
 async def docs(request: Request) -> Response:
@@ -33,15 +35,15 @@ def _page(document: dict[str, Any]) -> Iterator[str]:
     )
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            yield from _operation(method, path, operation)
+            yield from _operation(method, path, operation, schemas)
     yield "<h2>Objects</h2>"
     for name, schema in schemas.items():
-        if not name.startswith(("Body_", "HTTPValidationError", "ValidationError")):
+        if not name.startswith(_FORM):
             yield from _schema(name, schema)
     yield "</main></body></html>"
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
+def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
     yield f'<section><h3><span class="method">{method.upper()}</span> <code>{escape(path)}</code></h3>'
     yield f"<p>{escape(operation.get('description', operation.get('summary', '')))}</p>"
     rows = [
@@ -50,7 +52,12 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
     ]
     yield from _table(rows)
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        yield f"<p>Body, <code>{escape(kind)}</code>: {_type(content.get('schema', {}))}</p>"
+        form = schemas.get(content.get("schema", {}).get("$ref", "").rpartition("/")[2], {})
+        if form.get("title", "").startswith(_FORM):  # made for this operation alone: its fields are shown here
+            yield f"<p>Body, <code>{escape(kind)}</code>:</p>"
+            yield from _table(_fields(form))
+        else:
+            yield f"<p>Body, <code>{escape(kind)}</code>: {_type(content.get('schema', {}))}</p>"
     answers = operation["responses"].items()
     good = [f"{status}: {_answer(answer)}" for status, answer in answers if int(status) < 400]
     bad = [
@@ -63,19 +70,19 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
 
 def _answer(answer: dict[str, Any]) -> str:
     types = [_type(content["schema"]) for content in answer.get("content", {}).values() if content.get("schema")]
-    return " or ".join(types) or escape(answer["description"])
+    return " or ".join(types) or escape(answer["description"].rstrip("."))
 
 
 def _schema(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield f'<section id="{escape(name)}"><h3>{escape(name)}</h3><p>{escape(schema.get("description", ""))}</p>'
-    required = schema.get("required", [])
-    yield from _table(
-        [
-            (field, "", of, of.get("description", ""), field in required)
-            for field, of in schema.get("properties", {}).items()
-        ]
-    )
+    yield from _table(_fields(schema))
     yield "</section>"
+
+
+def _fields(schema: dict[str, Any]) -> list[tuple[str, str, dict[str, Any], str, bool]]:
+    required = schema.get("required", [])
+    fields = schema.get("properties", {}).items()
+    return [(name, "", of, of.get("description", ""), name in required) for name, of in fields]
 
 
 def _table(rows: list[tuple[str, str, dict[str, Any], str, bool]]) -> Iterator[str]:
@@ -103,4 +110,6 @@ def _type(schema: dict[str, Any]) -> str:
         return escape(" | ".join(str(one) for one in schema["enum"]))
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
+    if schema.get("contentMediaType") or schema.get("format") == "binary":
+        return "file"
     return escape(str(schema.get("const", schema.get("type", "anything"))))

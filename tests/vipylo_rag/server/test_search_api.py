@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,8 @@ def test_health_and_documentation(server: RunningServer) -> None:
     docs = server.client.get("/docs")
     assert "/api/search" in docs.text and "<script" not in docs.text and "://" not in docs.text.replace("http://", "")
     assert server.client.get("/docs.css").headers["content-type"].startswith("text/css")
+    assert set(re.findall(r'href="#(\w+)"', docs.text)) <= set(re.findall(r'id="(\w+)"', docs.text))
+    assert "<code>images</code>?</td><td>list of file" in docs.text
     document = server.client.get("/openapi.json").json()
     for path, operations in document["paths"].items():
         for method in operations:
