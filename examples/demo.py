@@ -18,6 +18,7 @@ from examples.contact_sheet import Shown, write_contact_sheet
 from examples.sample_documents import QUERIES, DemoQuery, build, queries_folder
 from vipylo_rag import Hit, MultimodalIndex
 from vipylo_rag.errors import IndexDirectoryError
+from vipylo_rag.manifest import is_index
 
 SHOWN_HITS = 6
 
@@ -34,12 +35,17 @@ class Answered:
 
 
 def _own_index(directory: Path) -> MultimodalIndex:
-    """The demo's index; one that another version's starter made is made anew, as it holds nothing but samples."""
-    index = MultimodalIndex.open(directory)
+    """The demo's index; one that another version or its starter made is made anew, as it holds nothing but samples."""
     try:
-        _ = index.embedder
+        index = MultimodalIndex.open(directory)
+        try:
+            _ = index.embedder
+        except IndexDirectoryError:
+            index.close()
+            raise
     except IndexDirectoryError:
-        index.close()
+        if not is_index(directory):
+            raise
         shutil.rmtree(directory)
         index = MultimodalIndex.open(directory)
     return index

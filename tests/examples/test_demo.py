@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from examples.demo import _own_index, run
 from examples.sample_documents import QUERIES
+from vipylo_rag import IndexDirectoryError
 
 
 @pytest.mark.slow
@@ -27,13 +29,23 @@ def test_every_right_page_is_in_the_first_three(tmp_path: Path) -> None:
     assert f"hybrid: the right page is in the first 3 for {len(QUERIES)} of {len(QUERIES)} queries" in printed
 
 
-def test_an_index_of_another_versions_starter_is_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [{"embedder": {"fingerprint": "0" * 64}}, {"schema_version": 1}])
+def test_an_index_of_another_version_is_made_anew(tmp_path: Path, other: dict[str, Any]) -> None:
     directory = tmp_path / "index"
     _own_index(directory).close()
     manifest = directory / "manifest.json"
-    content = json.loads(manifest.read_text(encoding="utf-8"))
-    content["embedder"]["fingerprint"] = "0" * 64
-    manifest.write_text(json.dumps(content), encoding="utf-8")
+    made = manifest.read_text(encoding="utf-8")
+    content = json.loads(made)
+    content["embedder"].update(other.get("embedder", {}))
+    manifest.write_text(json.dumps({**content, **other, "embedder": content["embedder"]}), encoding="utf-8")
     with _own_index(directory) as index:
         assert index.embedder.fingerprint != "0" * 64
-    assert json.loads(manifest.read_text(encoding="utf-8"))["embedder"]["fingerprint"] != "0" * 64
+    assert manifest.read_text(encoding="utf-8") == made
+
+
+def test_a_folder_that_is_no_index_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "letter.txt").write_text("mine")
+    with pytest.raises(IndexDirectoryError):
+        _own_index(tmp_path / "index")
+    assert (tmp_path / "index" / "letter.txt").read_text() == "mine"
