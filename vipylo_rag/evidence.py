@@ -117,7 +117,7 @@ def _quote(hit: Hit, spans: Sequence[Span]) -> Quote:
         words = hit.words
     except DocumentError:  # the quote is right without its boxes
         words = ()
-    return Quote(text, tuple(box for span in spans for box in boxes_of(hit.text, span, words)))
+    return Quote(text, boxes_of(hit.text, spans, words))
 
 
 def _running_lines(hits: Sequence[Hit]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from connectors.page import WordBox
+from vipylo_rag.alignment import places
 
 # A passage is some neighbouring sentences: a heading alone answers nothing, nor does one cell of a table.
 PASSAGE_LENGTH = 280
@@ -19,9 +20,9 @@ _LEAST_LENGTH = 160
 _LEAST_AFTER = 40
 _AS_GOOD = 0.8
 
-# Ends of sentences: a stop before a blank (not in "3.5" or "65.000"), a Chinese stop anywhere, a blank line.
+# Ends of sentences: a stop before a blank (not in "3.5" or "65.000"), a Chinese stop anywhere, a line's end.
 _SENTENCE_END = re.compile(
-    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^\Wa-z_]|[\"'“‘(\[])|(?<=[。！？；])[”’」』）]*\s*|\s*\n\s*\n\s*|\s*\n\s*"
+    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^\Wa-z_]|[\"'“‘(\[])|(?<=[。！？；])[”’」』）]*\s*|(?<!\s)[^\S\n]*+\n\s*+"
 )
 _NUMBERING = re.compile(r"\W*(?:\d{1,3}(?:\.\d+)*|[A-Za-z]|[ivxIVX]{1,4})[.)]$")
 _CJK = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -252,27 +253,9 @@ def quoted(text: str) -> str:
     return " ".join(re.sub(rf"(?<=[{_CJK}，；：、]{{10}})[ ]*\n(?=[{_CJK}])", "", text).split())
 
 
-def boxes_of(text: str, span: Span, words: Sequence[WordBox]) -> tuple[WordBox, ...]:
-    """The boxes of a passage's words on its page; () where the words stand in another order than the text's."""
-    stream, owners = [], []
-    for number, word in enumerate(words):
-        letters = _letters(word.text)
-        stream.append(letters)
-        owners += [number] * len(letters)
-    page = "".join(stream)
-    before = len(_letters(text[: span.start]))
-    chosen: set[int] = set()
-    for part in [text[span.start : span.end], *text[span.start : span.end].splitlines()]:
-        letters = _letters(part)
-        places = [match.start() for match in re.finditer(re.escape(letters), page)] if letters else []
-        if places:
-            # Of several like places, the one that is as far into the page as the passage is into the text.
-            place = min(places, key=lambda start: abs(start - before))
-            chosen.update(owners[place : place + len(letters)])
-            if part is not None and len(letters) == len(_letters(text[span.start : span.end])):
-                break
-    return tuple(words[number] for number in sorted(chosen))
-
-
-def _letters(text: str) -> str:
-    return "".join(unicodedata.normalize("NFC", text).split())
+def boxes_of(text: str, spans: Sequence[Span], words: Sequence[WordBox]) -> tuple[WordBox, ...]:
+    """The boxes of some passages' words on their page, in the page's order; without those that no box shows."""
+    found = zip(places(text, words), words, strict=True)
+    return tuple(
+        box for at, box in found if at is not None and any(at[0] < one.end and one.start < at[1] for one in spans)
+    )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.page import WordBox
 from tests.vipylo_rag.answer_pages import BRAKES, DEPOSIT, FILTER, page, pages
 from vipylo_rag.answer import Answer, answer_stream, whole
 from vipylo_rag.citations import Mark
@@ -108,8 +109,19 @@ def test_the_claim_that_a_mark_stands_behind() -> None:
 def test_boxes_of_a_repeated_passage_are_those_at_its_place(tmp_path: Path) -> None:
     hit = page("Same words here.\nOther words.\nSame words here.", tmp_path)
     last = Span(hit.text.rindex("Same"), len(hit.text))
-    assert [box.y0 for box in boxes_of(hit.text, last, hit.words)] == [2 / 50] * 3
-    assert boxes_of("words that are not there", Span(0, 24), hit.words) == ()
+    assert [box.y0 for box in boxes_of(hit.text, [last], hit.words)] == [2 / 50] * 3
+    assert boxes_of("nothing alike", [Span(0, 13)], hit.words) == ()
+
+
+def test_boxes_of_a_passage_that_is_drawn_otherwise_than_written() -> None:
+    """A list's and a heading's marks have no boxes, the words stand in another order, and "5" is also in "15"."""
+    text = "# Order of 15\n- 5\n- screws\nnote: 15"
+    words = [WordBox(word, 0, number / 9, 1, (number + 1) / 9) for number, word in enumerate(
+        ["note:", "15", "Order", "of", "15", "•", "5", "•", "screws"]
+    )]  # fmt: skip
+    cell = Span(text.index("5\n- s"), text.index("5\n- s") + 1)
+    assert boxes_of(text, [cell], words) == (words[6],)
+    assert boxes_of(text, [Span(0, 13)], words) == tuple(words[2:5])
 
 
 def test_a_lost_file_of_words_costs_the_boxes_only(tmp_path: Path) -> None:
