@@ -49,6 +49,7 @@ class Words:
     system: str
     question: str
     question_images: str
+    no_question_images: str
     file: str
     picture: str
     no_picture: str
@@ -130,7 +131,7 @@ def messages(
         name = inert(" ".join(hit.name.split()))[:_NAME_CHARACTERS]
         text = inert(shortened(hit.text, asked, share)) or said.no_text
         lines = [_begin(str(number), nonce), said.file.format(name=name, page=hit.page), text]
-        picture = hit.image if pictures else None
+        picture = _picture(hit) if pictures else None
         if picture is None:
             lines += [said.no_picture] if hit.image_path else []
             blocks.append(TextBlock(text="\n".join([*lines, _end(str(number), nonce)])))
@@ -141,8 +142,18 @@ def messages(
     if images and pictures:
         blocks.append(TextBlock(text=said.question_images))
         blocks += [_image_block(image) for image in images]
+    elif images:
+        blocks.append(TextBlock(text=said.no_question_images))
     blocks.append(TextBlock(text=f"{said.question}\n{inert(question)}"))
     return [ChatMessage(role=MessageRole.SYSTEM, content=system), ChatMessage(role=MessageRole.USER, blocks=blocks)]
+
+
+def _picture(hit: Hit) -> Image.Image | None:
+    """A page's picture; None where it has none, or where it is lost or damaged: then its text answers alone."""
+    try:
+        return hit.image
+    except OSError:
+        return None
 
 
 # Brackets that no document text has once it is inert: a block's mark cannot be written inside a block.
@@ -168,8 +179,9 @@ _INVISIBLE = re.compile(
 )
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _BLOCK_BRACKETS = str.maketrans({"⟦": "(", "⟧": ")", "〚": "(", "〛": ")", "⁅": "(", "⁆": ")"})
-_SENTINEL = re.compile(r"\[+\s*(not[_ ]found)\s*\]+", re.IGNORECASE)
-_CITATION = re.compile(r"[\[［【〔]\s*(\^?\s*\d+(?:\s*[,，、;；–—-]\s*\d+)*)\s*[\]］】〕]")
+# Nothing is tried twice: a page may be all brackets, or all blanks behind one.
+_SENTINEL = re.compile(r"(?<!\[)\[++\s*+(not[_ ]found)\s*+\]++", re.IGNORECASE)
+_CITATION = re.compile(r"[\[［【〔]\s*+(\^?+\s*+\d++(?:\s*+[,，、;；–—-]\s*+\d++)*+)\s*+[\]］】〕]")
 # What servers' chat templates read as the start of another turn, wherever it stands in a message.
 _TURN = re.compile(
     r"<(?=(?:\||｜|/?s>|/?bos>|/?eos>|/?start_of_turn|/?end_of_turn|/?think>|/?tool_|/?image>|<?/?SYS))|\[(?=/?INST\])",
