@@ -20,6 +20,7 @@ class Reply:
         status: other than 200 sends `body` instead. headers: further ones.
         first_wait, wait: seconds before the first piece, and before each other one.
         breaks_after: the connection is cut after so many pieces.
+        reason: why the model ended, as the last chunk tells it.
         finished: False leaves out the last chunk, as a server that dies between two.
         endless: the pieces are repeated until the client hangs up.
         body: raw bytes instead of a stream.
@@ -31,6 +32,7 @@ class Reply:
     first_wait: float = 0.0
     wait: float = 0.0
     breaks_after: int | None = None
+    reason: str = "stop"
     finished: bool = True
     endless: bool = False
     body: bytes | None = None
@@ -145,7 +147,7 @@ class LLMServer:
                     if not reply.endless:
                         break
                 if reply.finished:
-                    self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+                    self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": reply.reason}]})
                     self._chunk(b"data: [DONE]\n\n")
                 self._chunk(b"")
 

@@ -16,7 +16,7 @@ from connectors.page import WordBox
 from embedder.errors import InputError
 from vipylo_rag.citations import AnswerReader, marks
 from vipylo_rag.evidence import Quote, best_passages, quotes
-from vipylo_rag.llm import llm_error, refuses_images
+from vipylo_rag.llm import broken_off, llm_error, refuses_images
 from vipylo_rag.prompt import LEAST_TEXT_CHARACTERS, TEXT_CHARACTERS, Language, language_of, messages, words_in
 from vipylo_rag.search import Hit
 
@@ -122,8 +122,10 @@ async def answer_astream(
             async with aclosing(_apieces(llm, prompt)) as pieces:
                 async for piece in pieces:
                     heard = True
-                    if shown := reader.feed(piece):
+                    if shown := reader.feed(piece.text):
                         yield AnswerToken(shown)
+                    if piece.broken_off:
+                        reader.break_off()
                     if reader.done:
                         break
             break
@@ -156,8 +158,10 @@ def answer_stream(
             with closing(_pieces(llm, asking.messages(llm, pictures))) as pieces:
                 for piece in pieces:
                     heard = True
-                    if shown := reader.feed(piece):
+                    if shown := reader.feed(piece.text):
                         yield AnswerToken(shown)
+                    if piece.broken_off:
+                        reader.break_off()
                     if reader.done:
                         break
             break
@@ -232,10 +236,12 @@ class _Asking:
         """
         said = words_in(self.language)
         tokens = [reader.end()]
+        if not reader.text.strip() and not reader.not_found:
+            raise LLMError(
+                f"the language model {_name(llm)} gave no answer, or thoughts alone: ask again, or check its server"
+            )
         if reader.cut:
             tokens.append(reader.add(f" …\n\n{said.cut}"))
-        if not reader.text.strip() and not reader.not_found:
-            raise LLMError(f"the language model {_name(llm)} gave an empty answer: ask again, or check its server")
         if reader.not_found and not marks(reader.text):
             tokens.append(reader.add(f"\n\n{said.not_found}" if reader.text.strip() else said.not_found))
         elif not marks(reader.text):
@@ -283,7 +289,15 @@ def _inert_quote(text: str) -> str:
     return re.sub(r"\[(\d+)\]", r"(\1)", text)
 
 
-async def _apieces(llm: "LLM", prompt: "list[ChatMessage]") -> AsyncGenerator[str, None]:
+@dataclass(frozen=True)
+class _Piece:
+    """What a model's stream adds to its answer; `broken_off` where it had to end there."""
+
+    text: str
+    broken_off: bool
+
+
+async def _apieces(llm: "LLM", prompt: "list[ChatMessage]") -> AsyncGenerator[_Piece, None]:
     stream = await llm.astream_chat(prompt)
     before = ""
     try:
@@ -294,7 +308,7 @@ async def _apieces(llm: "LLM", prompt: "list[ChatMessage]") -> AsyncGenerator[st
         await stream.aclose()
 
 
-def _pieces(llm: "LLM", prompt: "list[ChatMessage]") -> Generator[str, None, None]:
+def _pieces(llm: "LLM", prompt: "list[ChatMessage]") -> Generator[_Piece, None, None]:
     stream = llm.stream_chat(prompt)
     before = ""
     try:
@@ -305,9 +319,11 @@ def _pieces(llm: "LLM", prompt: "list[ChatMessage]") -> Generator[str, None, Non
         stream.close()
 
 
-def _piece(response: "ChatResponse", before: str) -> tuple[str, str]:
+def _piece(response: "ChatResponse", before: str) -> tuple[_Piece, str]:
     """What a response adds, and all so far: some models give only the latter."""
     if response.delta is not None:
-        return response.delta, before + response.delta
-    content = response.message.content or ""
-    return content[len(before) :], content
+        text, content = response.delta, before + response.delta
+    else:
+        content = response.message.content or ""
+        text = content[len(before) :]
+    return _Piece(text, broken_off(response)), content

@@ -10,10 +10,14 @@ MOST_CHARACTERS = 20_000
 
 _OPEN, _CLOSE = r"[\[［【]", r"[\]］】]"
 _BETWEEN = r"\s*[,，、;；]\s*|\s*[-–—]\s*"
-_MARK = re.compile(rf"[ \t]*{_OPEN}\s*\^?\s*(\d+(?:(?:{_BETWEEN})\d+)*)\s*{_CLOSE}")
+# Blanks before a mark go with it; no more of them, or a model that writes nothing else would never be heard the end of.
+_BLANKS = r"[ \t]{0,40}"
+_MARK = re.compile(rf"{_BLANKS}{_OPEN}\s*\^?\s*(\d+(?:(?:{_BETWEEN})\d+)*)\s*{_CLOSE}")
 # The end of what has come so far, as long as it may yet become a mark or the sentinel.
-_UNFINISHED = re.compile(rf"[ \t]*(?:{_OPEN}[\s\d,，、;；^–—-]{{0,40}}|\[?\[[\[A-Za-z_ ]{{0,12}}\]?)$|[ \t]+$")
-_SENTINEL = re.compile(r"[ \t]*[*_`\"'“”]*\[+\s*NOT[_ ]FOUND\s*\]+[*_`\"'“”]*", re.IGNORECASE)
+_UNFINISHED = re.compile(
+    rf"{_BLANKS}(?:{_OPEN}[\s\d,，、;；^–—-]{{0,40}}|\[?\[[\[A-Za-z_ ]{{0,12}}\]?)$|[ \t]{{1,40}}$"
+)
+_SENTINEL = re.compile(rf"{_BLANKS}[*_`\"'“”]*\[+\s*NOT[_ ]FOUND\s*\]+[*_`\"'“”]*", re.IGNORECASE)
 # At the start the model may leave the brackets out, as small ones do. What else begins so in capitals?
 _BARE = re.compile(r"[\s*_`\"'“”]*(?:\[[\[\s]*(?i:NOT[_ ]FOUND)\s*\]|NOT[_ ]FOUND\b)")
 _BARE_WORD = "NOT_FOUND"
@@ -51,6 +55,7 @@ class AnswerReader:
         self._pages = pages
         self._waiting = ""
         self._begun = False
+        self._broken_off = False
         self._shown: list[str] = []
         self._length = 0
         self.not_found = False
@@ -78,12 +83,19 @@ class AnswerReader:
         ready, self._waiting = self._waiting[:whole], self._waiting[whole:]
         return self._show(ready)
 
+    def break_off(self) -> None:
+        """The model was stopped in the middle: it wrote as much as it may."""
+        self._broken_off = True
+
     def end(self) -> str:
         """What is left to show, when the model is done."""
         if self.done or (not self._begun and not self._begin(last=True)):
             return ""
-        ready, self._waiting = self._waiting.rstrip(), ""
-        return self._show(ready)
+        ready = (_UNFINISHED.sub("", self._waiting) if self._broken_off else self._waiting).rstrip()
+        self._waiting = ""
+        shown = self._show(ready)
+        self.cut = self.cut or self._broken_off
+        return shown
 
     def add(self, text: str) -> str:
         """A remark of the program's own, after all that the model said."""

@@ -8,7 +8,7 @@ from connectors.errors import LLMError
 from embedder.errors import InputError, PluginError, ViPyloError
 
 if TYPE_CHECKING:
-    from llama_index.core.llms import LLM
+    from llama_index.core.llms import LLM, ChatResponse
 
 # For a server that does not tell; today's multimodal models take at least as much.
 CONTEXT_WINDOW = 32_768
@@ -62,6 +62,14 @@ def refuses_images(error: Exception) -> bool:
         return True  # a LlamaIndex LLM whose messages know no image blocks
     status = getattr(error, "status_code", None) or getattr(error.__cause__, "status_code", None)
     return status in _REFUSALS or (status is not None and status >= 500 and bool(_ABOUT_IMAGES.search(str(error))))
+
+
+def broken_off(response: "ChatResponse") -> bool:
+    """Whether this response is a model's last because it may write no more, not because all was said."""
+    said = response.additional_kwargs.get("finish_reason")
+    for choice in getattr(response.raw, "choices", None) or ():  # what LlamaIndex's own OpenAI models give
+        said = getattr(choice, "finish_reason", None) or said
+    return said == "length"
 
 
 def llm_error(error: Exception, name: str) -> ViPyloError:

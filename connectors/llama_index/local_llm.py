@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Generator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
@@ -50,6 +51,13 @@ class _Stop(StoppingCriteria):  # type: ignore[misc]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         return torch.full((input_ids.shape[0],), self.asked.is_set(), device=input_ids.device, dtype=torch.bool)
+
+
+@dataclass(frozen=True)
+class _End:
+    """That a generation has ended: `reason` "stop", or "length" where it may write no more."""
+
+    reason: str
 
 
 class Qwen2VLLLM(CustomLLM):
@@ -144,7 +152,7 @@ class Qwen2VLLLM(CustomLLM):
             yield CompletionResponse(text=response.message.content or "", delta=response.delta)
 
     def _streamed(self, messages: Sequence[ChatMessage]) -> Generator[ChatResponse, None, None]:
-        arrived: SimpleQueue[str | BaseException | None] = SimpleQueue()
+        arrived: SimpleQueue[str | BaseException | _End] = SimpleQueue()
         stop = _Stop()
         thread = threading.Thread(
             target=self._generate, args=(messages, stop, arrived.put), name="qwen2-vl", daemon=True
@@ -152,46 +160,46 @@ class Qwen2VLLLM(CustomLLM):
         thread.start()
         content = ""
         try:
-            while (piece := arrived.get()) is not None:
+            while not isinstance(piece := arrived.get(), _End):
                 if isinstance(piece, BaseException):
                     raise piece
                 content += piece
                 yield _response(content, piece)
+            yield _response(content, "", finish_reason=piece.reason)
         finally:
             stop.asked.set()
             thread.join()
 
     async def _astreamed(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[ChatResponse, None]:
         loop = asyncio.get_running_loop()
-        arrived: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
+        arrived: asyncio.Queue[str | BaseException | _End] = asyncio.Queue()
         stop = _Stop()
 
-        def put(piece: str | BaseException | None) -> None:
+        def put(piece: str | BaseException | _End) -> None:
             loop.call_soon_threadsafe(arrived.put_nowait, piece)
 
         working = asyncio.create_task(asyncio.to_thread(self._generate, messages, stop, put))
         content = ""
         try:
-            while (piece := await arrived.get()) is not None:
+            while not isinstance(piece := await arrived.get(), _End):
                 if isinstance(piece, BaseException):
                     raise piece
                 content += piece
                 yield _response(content, piece)
+            yield _response(content, "", finish_reason=piece.reason)
         finally:
             stop.asked.set()
             await asyncio.shield(working)
 
     def _generate(self, messages: Sequence[ChatMessage], stop: _Stop, put: Any) -> None:
-        """Generate in the calling thread; `put` gets the pieces, then None, or the error that ended it."""
+        """Generate in the calling thread; `put` gets the pieces, then the end, or the error that ended it."""
         try:
             with self._busy:
-                if not stop.asked.is_set():
-                    self._write(messages, stop, put)
-            put(None)
+                put(_End("stop") if stop.asked.is_set() else self._write(messages, stop, put))
         except BaseException as error:
             put(error)
 
-    def _write(self, messages: Sequence[ChatMessage], stop: _Stop, put: Any) -> None:
+    def _write(self, messages: Sequence[ChatMessage], stop: _Stop, put: Any) -> _End:
         inputs = self._inputs(messages).to(self._model.device)
         length = int(inputs["input_ids"].shape[1])
         if length + 1 > self.context_window:
@@ -199,10 +207,11 @@ class Qwen2VLLLM(CustomLLM):
                 f"the question has {length} tokens with its pages; {self.name} takes {self.context_window}"
             )
         streamer = _PieceStreamer(self._processor.tokenizer, put)
+        most = min(self.max_new_tokens, self.context_window - length)
         with torch.inference_mode():
-            self._model.generate(
+            written = self._model.generate(
                 **inputs,
-                max_new_tokens=min(self.max_new_tokens, self.context_window - length),
+                max_new_tokens=most,
                 do_sample=False,
                 temperature=None,
                 top_p=None,
@@ -210,6 +219,10 @@ class Qwen2VLLLM(CustomLLM):
                 streamer=streamer,
                 stopping_criteria=StoppingCriteriaList([stop]),
             )
+        ends = self._model.generation_config.eos_token_id
+        said_all = int(written[0, -1]) in (ends if isinstance(ends, list) else [ends])
+        full = written.shape[1] - length >= most and not said_all
+        return _End("length" if full else "stop")
 
     def _inputs(self, messages: Sequence[ChatMessage]) -> Any:
         """Messages as the model's own turns; the template is Qwen's, whatever a checkpoint's file says."""
@@ -254,5 +267,6 @@ class _PieceStreamer(BaseStreamer):  # type: ignore[misc]
             self._put(text)
 
 
-def _response(content: str, piece: str | None) -> ChatResponse:
-    return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=content), delta=piece)
+def _response(content: str, piece: str | None, **said: str) -> ChatResponse:
+    message = ChatMessage(role=MessageRole.ASSISTANT, content=content)
+    return ChatResponse(message=message, delta=piece, additional_kwargs=said)

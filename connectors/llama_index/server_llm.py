@@ -59,7 +59,7 @@ class ServerLLM(OpenAILike):
 
     async def _streamed(self, messages: Sequence[ChatMessage], options: dict[str, Any]) -> AsyncGenerator[ChatResponse]:
         content = ""
-        finished = False
+        finished: str | None = None
         waits = httpx.Timeout(None, connect=self.connect_seconds)
         try:
             async with AsyncOpenAI(
@@ -81,7 +81,7 @@ class ServerLLM(OpenAILike):
                             break
                         if not chunk.choices:
                             continue
-                        finished = finished or chunk.choices[0].finish_reason is not None
+                        finished = chunk.choices[0].finish_reason or finished
                         delta = chunk.choices[0].delta
                         piece = (delta.content if delta else None) or ""
                         if piece:
@@ -94,12 +94,14 @@ class ServerLLM(OpenAILike):
             raise LLMError(self._too_slow(content)) from error
         except (APIError, httpx.HTTPError, json.JSONDecodeError) as error:
             raise self._error(error, content) from error
-        if not finished:
+        if finished is None:
             raise LLMError(
                 f"{self._place()} ended its answer before it was complete"
                 if content
                 else f"{self._place()} gave no answer: is it an OpenAI-style server? Its address usually ends in /v1"
             )
+        # So that who reads it knows of an answer that ends for want of room.
+        yield _response(content, "", finish_reason=finished)
 
     def _request(self, messages: Sequence[ChatMessage], options: dict[str, Any]) -> dict[str, Any]:
         said = to_openai_message_dicts(messages, model=self.model)
@@ -143,8 +145,9 @@ class ServerLLM(OpenAILike):
                 return LLMError(f"{place} failed ({code}: {said})")
 
 
-def _response(content: str, piece: str) -> ChatResponse:
-    return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=content), delta=piece)
+def _response(content: str, piece: str, **said: str) -> ChatResponse:
+    message = ChatMessage(role=MessageRole.ASSISTANT, content=content)
+    return ChatResponse(message=message, delta=piece, additional_kwargs=said)
 
 
 def _said(error: Exception) -> str:

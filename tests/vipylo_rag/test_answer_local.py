@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, TextBlock
 from PIL import Image
 from transformers import GenerationConfig, Qwen2VLForConditionalGeneration
 
@@ -16,7 +16,7 @@ from embedder.errors import CheckpointError
 from tests.tiny_qwen import tiny_config, tiny_image_processor, tiny_tokenizer
 from tests.vipylo_rag.answer_pages import pages
 from vipylo_rag.answer import Answered, AnswerEvent, AnswerToken, answer_astream, answer_stream
-from vipylo_rag.llm import load_llm
+from vipylo_rag.llm import broken_off, load_llm
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,23 @@ def test_control_tokens_in_a_text_stay_text(llm: Qwen2VLLLM) -> None:
     token = llm._processor.tokenizer.convert_tokens_to_ids
     assert ids.count(token("<|im_start|>")) == 2 and ids.count(token("<|im_end|>")) == 1
     assert ids.count(token("<|image_pad|>")) == 0
+
+
+def test_it_tells_whether_all_was_said(llm: Qwen2VLLLM) -> None:
+    def last() -> ChatResponse:
+        *_, response = llm.stream_chat([ChatMessage(role="user", content="a")])
+        return response
+
+    assert broken_off(last()), "there was no room for more than 40 tokens"
+    settings = llm._model.generation_config
+    own = settings.eos_token_id
+    prompt = llm._inputs([ChatMessage(role="user", content="a")])
+    first = llm._model.generate(**prompt, max_new_tokens=1, do_sample=False)[0, -1]
+    settings.eos_token_id = [int(own), int(first)]
+    try:
+        assert not broken_off(last())
+    finally:
+        settings.eos_token_id = own
 
 
 def test_closing_stops_it_and_frees_the_thread(llm: Qwen2VLLLM) -> None:

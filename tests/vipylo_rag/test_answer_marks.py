@@ -73,6 +73,15 @@ def test_the_word_for_not_found_after_an_answer_is_taken_out() -> None:
         assert not read([said]).not_found and read([said]).text == said
 
 
+def test_a_model_that_writes_nothing_but_blanks_is_cut() -> None:
+    reader = AnswerReader(1)
+    reader.feed("word")
+    for _ in range(100):
+        reader.feed(" " * 400)
+    assert reader.cut and len(reader.text) == MOST_CHARACTERS
+    assert read(["word" + " " * 100 + "[1", "]."]).text.endswith(" [1].")
+
+
 def test_a_model_that_never_ends_is_cut() -> None:
     reader = AnswerReader(1)
     rounds = 0

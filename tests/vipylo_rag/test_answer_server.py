@@ -8,6 +8,7 @@ from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from connectors.errors import LLMError
 from embedder.errors import InputError
@@ -96,6 +97,40 @@ def test_an_answer_without_citation_says_so(server: LLMServer, hits: list[Hit]) 
     assert answer.citations == () and answer.found
 
 
+@pytest.mark.parametrize("sync", [True, False])
+def test_an_answer_for_which_there_was_no_room_says_so(server: LLMServer, hits: list[Hit], sync: bool) -> None:
+    server.says("Là 29.000.000 đồng [1]. Hoàn trả [", reason="length")
+    answer = asked(server, hits, sync=sync)
+    assert answer.text == "Là 29.000.000 đồng [1]. Hoàn trả …\n\n(Câu trả lời bị cắt ở đây vì quá dài.)"
+    assert [citation.number for citation in answer.citations] == [1]
+
+
+def test_thoughts_are_no_answer(server: LLMServer, hits: list[Hit]) -> None:
+    server.says("<think>The pages say [1]", reason="length")
+    with pytest.raises(LLMError, match="thoughts alone"):
+        asked(server, hits)
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_a_lost_or_damaged_picture_leaves_the_page_s_text(server: LLMServer, hits: list[Hit], sync: bool) -> None:
+    assert hits[0].image_path and hits[1].image_path
+    hits[0].image_path.unlink()
+    hits[1].image_path.write_bytes(b"no picture")
+    server.says("Là 29.000.000 đồng [1].")
+    assert asked(server, hits, sync=sync).citations[0].hit is hits[0]
+    (request,) = server.asked
+    assert len(request.pictures) == 1 and "<picture>" in request.blocks[3]
+    assert DEPOSIT in request.blocks[1] and "(Hình của trang không được đưa ra.)" in request.blocks[1]
+
+
+def test_a_model_without_eyes_knows_that_the_question_has_pictures(server: LLMServer, hits: list[Hit]) -> None:
+    server.replies = [Reply(status=400, body=b'{"error": {"message": "no images"}}'), Reply(("Có [1].",))]
+    list(answer_stream(QUESTION, (Image.new("RGB", (60, 60), "red"),), hits, load_llm(server.url)))
+    first, second = server.asked
+    told = "(Câu hỏi có hình ảnh đi kèm, nhưng không thể cho bạn xem.)"
+    assert told not in first.user and told in second.user
+
+
 def test_no_pages_ask_no_model(server: LLMServer) -> None:
     answer = asked(server, [])
     assert not answer.found and not answer.generated and server.asked == []
@@ -130,7 +165,7 @@ def test_errors_of_the_server_name_the_way_out(server: LLMServer, hits: list[Hit
         (Reply(status=401), 1, "VIPYLO_LLM_KEY"),
         (Reply(status=404), 1, "check the address and the model's name"),
         (Reply(status=200, body=b"<html>hello</html>"), 1, "is it an OpenAI-style server"),
-        (Reply(()), 1, "gave an empty answer"),
+        (Reply(()), 1, "gave no answer, or thoughts"),
     ]
     for reply, tries, told in cases:
         server.asked.clear()
