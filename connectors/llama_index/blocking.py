@@ -17,7 +17,7 @@ def blocking(stream: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None
     So it works within a running loop too, as in a notebook. Closing this closes the stream and ends the thread.
     """
     arrived: SimpleQueue[Callable[[], T]] = SimpleQueue()
-    running: SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = SimpleQueue()
+    running: SimpleQueue[asyncio.Task[None]] = SimpleQueue()
 
     async def pump() -> None:
         source = stream()
@@ -32,10 +32,17 @@ def blocking(stream: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None
 
     async def main() -> None:
         task = asyncio.create_task(pump())
-        running.put((asyncio.get_running_loop(), task))
+        running.put(task)
         await asyncio.wait([task])
 
-    thread = threading.Thread(target=asyncio.run, args=(main(),), name="vipylo-stream", daemon=True)
+    # Made here, where it raises if no more files can be opened; in the thread nobody would hear of it.
+    loop = asyncio.new_event_loop()
+
+    def work() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(main())
+
+    thread = threading.Thread(target=work, name="vipylo-stream", daemon=True)
     thread.start()
     try:
         while True:
@@ -45,7 +52,7 @@ def blocking(stream: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None
                 return
             yield item
     finally:
-        loop, task = running.get()
+        task = running.get()
         with suppress(RuntimeError):  # the loop has just closed: all is done
             loop.call_soon_threadsafe(task.cancel)
         thread.join()

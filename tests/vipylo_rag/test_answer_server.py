@@ -1,6 +1,8 @@
 """Answers by a language model over real HTTP: what it is asked, what becomes of its words, servers that fail."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -283,6 +285,17 @@ def test_one_model_serves_several_event_loops(server: LLMServer, hits: list[Hit]
         return len(list(answer_stream(QUESTION, (), hits, llm)))
 
     assert {asyncio.run(gather()), asyncio.run(gather()), asyncio.run(within_a_loop())} == {3}
+
+
+def test_where_no_file_can_be_opened_it_is_told() -> None:
+    program = """import resource
+from connectors.llama_index.blocking import blocking
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
+list(blocking(None))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1 and "Too many open files" in done.stderr
 
 
 def test_a_server_is_known_by_its_models(server: LLMServer, monkeypatch: pytest.MonkeyPatch) -> None:
