@@ -56,6 +56,13 @@ def test_help_is_quick_and_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("command", ["ask", "serve", "search"])
+def test_help_names_the_variables(command: str) -> None:
+    told = run(command, "--help").stdout
+    wanted = {"ask": "VIPYLO_LLM", "serve": "VIPYLO_SERVER_KEY", "search": "VIPYLO_EMBEDDER"}
+    assert f"(env: {wanted[command]})" in told
+
+
 def test_search_prints_a_table(built: Path) -> None:
     done = run("search", "biên bản họp", "--index", built / "index", "--mode", "lexical")
     assert done.returncode == 0

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from connectors.page import WordBox
+from embedder import ColPaLiQwenEmbedder
 from tests.vipylo_rag.conftest import write_picture
 from vipylo_rag import InputError, MultimodalIndex
 from vipylo_rag.cli import app
@@ -101,6 +102,15 @@ def test_saving_needs_a_place_and_a_format(filled: MultimodalIndex, tmp_path: Pa
     for bad in ("missing/why.png", "why.xyz"):
         with pytest.raises(InputError, match="cannot be written"):
             why.save(tmp_path / bad)
+
+
+def test_a_file_name_does_not_steer_the_terminal(tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> None:
+    (tmp_path / "a\x1b[31mred\u202ex [bold]b.txt").write_text("hợp đồng", encoding="utf-8")
+    with MultimodalIndex.open(tmp_path / "index", embedder=tiny_embedder) as index:
+        index.ingest(tmp_path)
+    shown = CliRunner().invoke(app, ["search", "hợp", "--mode", "lexical", "--index", str(tmp_path / "index")])
+    assert shown.exit_code == 0 and "[bold]b" in shown.output
+    assert not {"\x1b", "\u202e"} & set(shown.output)
 
 
 def test_the_command_writes_a_picture_a_hit(filled_directory: Path, tmp_path: Path) -> None:

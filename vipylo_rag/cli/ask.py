@@ -40,12 +40,12 @@ def ask(
         str | None,
         typer.Option(
             "--llm",
-            help="URL of an OpenAI-style server, directory of a Qwen2-VL checkpoint, or none. [env: VIPYLO_LLM] "
+            help="URL of an OpenAI-style server, directory of a Qwen2-VL checkpoint, or none. (env: VIPYLO_LLM) "
             "A server's key is read from VIPYLO_LLM_KEY.",
         ),
     ] = None,
     llm_model: Annotated[
-        str | None, typer.Option("--llm-model", help="The model's name on the server. [env: VIPYLO_LLM_MODEL]")
+        str | None, typer.Option("--llm-model", help="The model's name on the server. (env: VIPYLO_LLM_MODEL)")
     ] = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many pages to answer from.")] = 5,
     where: Annotated[

@@ -11,9 +11,10 @@ class Bar:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
         from rich.progress import TimeRemainingColumn as Eta
 
+        console = Console(stderr=True)
         columns = (TextColumn(action), BarColumn(), MofNCompleteColumn(), TextColumn(f"{things} · ETA"), Eta())
         self._progress = Progress(
-            *columns, TimeElapsedColumn(), console=Console(stderr=True), disable=quiet, transient=True
+            *columns, TimeElapsedColumn(), console=console, disable=quiet or not console.is_terminal, transient=True
         )
         self._task = self._progress.add_task(action, total=None)
 

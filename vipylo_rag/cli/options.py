@@ -16,9 +16,9 @@ IndexOption = Annotated[
 ]
 EmbedderOption = Annotated[
     str | None,
-    typer.Option("--embedder", help="starter, a checkpoint directory, a hub id, or KIND:NAME. [env: VIPYLO_EMBEDDER]"),
+    typer.Option("--embedder", help="starter, a checkpoint directory, a hub id, or KIND:NAME. (env: VIPYLO_EMBEDDER)"),
 ]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, ... [env: VIPYLO_DEVICE]")]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, ... (env: VIPYLO_DEVICE)")]
 TenantOption = Annotated[str, typer.Option("--tenant", help="Whose documents: nobody else sees them.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 

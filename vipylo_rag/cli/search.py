@@ -116,6 +116,8 @@ def _print(hits: "list[Hit]", text: str | None, reasons: list[Reason]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from vipylo_rag.passages import quoted
+
     if not hits:
         Console().print("nothing found: no page passes the filter, or the index is empty (see `vipylo info`)")
         return
@@ -125,7 +127,7 @@ def _print(hits: "list[Hit]", text: str | None, reasons: list[Reason]) -> None:
     for hit, reason in zip_longest(hits, reasons):
         row: list[str | Text] = [
             f"{hit.score:.4f}",
-            Text(hit.name),
+            Text(quoted(hit.name)),  # a file name may hold what steers a terminal
             str(hit.page),
             Text(hit.snippet(text) or f"({hit.kind})"),
         ]

@@ -33,16 +33,16 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0: any free one.")] = 8000,
     keys: Annotated[
-        Path | None, typer.Option("--keys", help="YAML file, a line `tenant: key` for each. [env: VIPYLO_SERVER_KEY]")
+        Path | None, typer.Option("--keys", help="YAML file, a line `tenant: key` for each. (env: VIPYLO_SERVER_KEY)")
     ] = None,
     tenant: TenantOption = "",
     read_only: Annotated[bool, typer.Option("--read-only", help="No uploads, and nothing is deleted.")] = False,
     llm: Annotated[
         str | None,
-        typer.Option("--llm", help="What answers: URL of an OpenAI-style server, or a directory. [env: VIPYLO_LLM]"),
+        typer.Option("--llm", help="What answers: URL of an OpenAI-style server, or a directory. (env: VIPYLO_LLM)"),
     ] = None,
     llm_model: Annotated[
-        str | None, typer.Option("--llm-model", help="The model's name there. [env: VIPYLO_LLM_MODEL]")
+        str | None, typer.Option("--llm-model", help="The model's name there. (env: VIPYLO_LLM_MODEL)")
     ] = None,
     upload_mb: Annotated[int, typer.Option("--upload-mb", min=1, help="Of one upload, in MiB.")] = 200,
     file_mb: Annotated[int, typer.Option("--file-mb", min=1, help="Of one uploaded file, in MiB.")] = 100,
