@@ -18,6 +18,7 @@ from connectors.page import source_id
 from tests.vipylo_rag.conftest import write_pdf, write_picture
 from vipylo_rag import MultimodalIndex
 from vipylo_rag.server.app import create_app
+from vipylo_rag.server.connection import LimitedConnection
 from vipylo_rag.server.keys import Keys
 from vipylo_rag.server.options import ServerOptions
 from vipylo_rag.server.state import ServerState
@@ -58,7 +59,14 @@ def running(
         listening.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, server_header=False)
+            uvicorn.Config(
+                app,
+                http=LimitedConnection,
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=3,
+                server_header=False,
+            )
         )
         thread = threading.Thread(target=server.run, args=([listening],), name="uvicorn")
         thread.start()

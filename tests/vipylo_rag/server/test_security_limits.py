@@ -6,11 +6,11 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from PIL import Image
 
 from tests.vipylo_rag.conftest import write_pdf
@@ -163,35 +163,63 @@ def test_limits_of_a_query(small: RunningServer) -> None:
 
 def test_heads_are_limited_in_bytes_and_time(small: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.5)
-    app = small.app
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, http=connection.LimitedConnection, lifespan="off", log_config=None)
-        limited = uvicorn.Server(config)
-        import threading
+    assert small.client.get("/healthz").status_code == 200
+    assert small.client.get("/healthz").status_code == 200  # again, over the same connection
+    sent = small.client.post("/api/search", data={"text": "x" * 40}, files={"y": b"y" * 500_000})
+    assert sent.status_code == 200
+    begun = time.monotonic()
+    assert conversation(small, b"GET / HTTP/1.1\r\nHost: local") == b""
+    assert conversation(small, b"") == b""
+    assert time.monotonic() - begun < 5
+    long = conversation(small, b"GET / HTTP/1.1\r\nX: ", *[b"x" * 30_000] * 20, pause=0.01)
+    assert long.startswith(b"HTTP/1.1 400")
 
-        thread = threading.Thread(target=limited.run, args=([listening],))
-        thread.start()
-        try:
-            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            up = RunningServer(url, app, small.index, httpx.Client(base_url=url))
-            with up.client as client:
-                for _ in range(100):
-                    try:
-                        assert client.get("/healthz").status_code == 200
-                        break
-                    except httpx.TransportError:
-                        time.sleep(0.05)
-                assert client.get("/healthz").status_code == 200  # again, over the same connection
-                assert (
-                    client.post("/api/search", data={"text": "x" * 40}, files={"y": b"y" * 500_000}).status_code == 200
-                )
-                begun = time.monotonic()
-                assert conversation(up, b"GET / HTTP/1.1\r\nHost: local") == b""
-                assert conversation(up, b"") == b""
-                assert time.monotonic() - begun < 5
-                long = conversation(up, b"GET / HTTP/1.1\r\nX: ", *[b"x" * 30_000] * 20, pause=0.01)
-                assert long.startswith(b"HTTP/1.1 400")
-        finally:
-            limited.should_exit = True
-            thread.join(20)
+
+@pytest.mark.parametrize("piece", [b"a:b\r\n" * 20_000, b"x" * 100_000], ids=["many", "one without end"])
+def test_what_follows_a_chunked_body_is_limited(small: RunningServer, piece: bytes) -> None:
+    """Trailers are headers again, kept one by one: they are no way around the limits of head and body."""
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n--b\r\n\r\n0\r\n"
+    assert conversation(small, head, *[piece] * 40, pause=0.005).startswith(b"HTTP/1.1 400")
+
+
+def test_small_chunks_are_no_trailers(small: RunningServer) -> None:
+    form = b'--b\r\nContent-Disposition: form-data; name="text"\r\n\r\nlease\r\n--b--\r\n'
+    padded = form[:-2] + b"\r\n" + b"p" * 20_000  # what follows the last boundary counts for nothing
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in padded) + b"0\r\nX-Check: 1\r\n\r\n"
+    head = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert conversation(small, head, *[chunks[at : at + 9000] for at in range(0, len(chunks), 9000)]).startswith(
+        b"HTTP/1.1 200"
+    )
+
+
+def test_who_takes_no_answer_is_not_waited_for(small: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "READ_SECONDS", 0.3)
+    host, _, port = small.url.removeprefix("http://").partition(":")
+    asked, got = 400, 0
+    length = len(small.client.get("/openapi.json").content)
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.settimeout(10)
+        caller.connect((host, int(port)))
+        caller.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * asked)
+        time.sleep(2)
+        with suppress(ConnectionResetError):
+            while piece := caller.recv(65536):
+                got += len(piece)
+    assert got < asked * length
+
+
+def test_who_reads_slowly_gets_the_whole_answer(small: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "READ_SECONDS", 0.3)
+    host, _, port = small.url.removeprefix("http://").partition(":")
+    asked, got = 100, 0
+    length = len(small.client.get("/openapi.json").content)
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        caller.connect((host, int(port)))
+        close = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        caller.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * asked + close)
+        while piece := caller.recv(200_000):
+            got += len(piece)
+            time.sleep(0.02)
+    assert got > asked * length
