@@ -125,7 +125,7 @@ def _show(answer: "Answer") -> None:
             print(f"  {number}. {_place(hit)}")
     for citation in answer.citations:
         print(f"[{citation.number}] {_place(citation.hit)}")
-        if citation.quote:
+        if citation.quote and answer.generated:  # else the answer itself is the quotes
             print(f"    “{citation.quote}”")
         if citation.boxes:
             print(f"    {_area(citation)}")
