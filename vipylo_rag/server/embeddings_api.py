@@ -4,14 +4,18 @@ import asyncio
 import base64
 import binascii
 import io
+from collections.abc import Callable, Coroutine
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.routing import APIRoute
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
 
+from connectors.loaders.picture import page_picture
 from connectors.stores.protocol import Vector
 from embedder.errors import InputError
 from embedder.prefixes import IMAGE_MARKER, literal
@@ -19,10 +23,36 @@ from embedder.protocol import Embedder, Sample
 from vipylo_rag.server.errors import PROBLEMS
 from vipylo_rag.server.model_line import ModelLine
 from vipylo_rag.server.options import MIB, ServerOptions
+from vipylo_rag.server.query_form import checked_text
 from vipylo_rag.server.schemas import Embedding, Embeddings, EmbeddingUsage
 from vipylo_rag.server.state import ServerState, state_of
 
-router = APIRouter(prefix="/v1", tags=["embeddings"], responses=PROBLEMS)
+# What a body may hold beside one value for each letter of its texts.
+_OTHER_VALUES = 10_000
+
+
+class _CountedRoute(APIRoute):
+    """Refuses a body of more values than the largest request has, before they are made objects: as many megabytes of
+    JSON as pictures need would be gigabytes of small ones."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def counted(request: Request) -> Response:
+            options: ServerOptions = request.app.state.server.options
+            try:
+                body = await request.body()
+            except ClientDisconnect as error:
+                raise HTTPException(400, "the request was broken off") from error
+            most = options.embedding_inputs * options.text_characters + _OTHER_VALUES
+            if sum(body.count(mark) for mark in (b",", b"[", b"{")) > most:
+                raise HTTPException(413, "the request holds too many values: send fewer inputs in a call")
+            return await handle(request)
+
+        return counted
+
+
+router = APIRouter(prefix="/v1", tags=["embeddings"], responses=PROBLEMS, route_class=_CountedRoute)
 
 _DATA = "data:"
 _BASE64 = ";base64"
@@ -56,8 +86,11 @@ class ImagePart(Asked):
     image_url: ImageUrl
 
 
+T = TypeVar("T")
+# The first wrong entry says enough; an error for each would take a thousand times the list's own memory.
+Listed: TypeAlias = Annotated[list[T], Field(fail_fast=True)]
 Part: TypeAlias = Annotated[TextPart | ImagePart, Field(discriminator="type")]
-Content: TypeAlias = str | list[Part]
+Content: TypeAlias = str | Listed[Part]
 
 
 class Message(Asked):
@@ -70,12 +103,12 @@ class Message(Asked):
 class EmbeddingRequest(Asked):
     """What is to be embedded: `input` or, as vLLM has it, `messages`."""
 
-    input: str | list[Part] | list[str | list[Part]] | list[int] | list[list[int]] | None = Field(
+    input: str | Listed[Part] | Listed[Content] | Listed[int] | Listed[Listed[int]] | None = Field(
         default=None,
         description="A text; a list of texts; a list of parts (text and image_url) that make one sample; or a list of "
         "such lists. Lists of tokens are refused.",
     )
-    messages: list[Message] | None = Field(default=None, description="One user's message: one sample.")
+    messages: Listed[Message] | None = Field(default=None, description="One user's message: one sample.")
     model: str | None = Field(default=None, description="The id that /v1/models gives, or nothing.")
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(default=None, ge=1, description="Keep so many components, at unit length.")
@@ -183,28 +216,27 @@ def _samples(contents: list[Content], options: ServerOptions) -> list[Sample]:
     room = options.images * options.image_pixels
     for row, content in enumerate(contents):
         try:
-            sample = _sample(content, options, room)
+            sample, room = _sample(content, options, room)
         except InputError as error:
             raise InputError(f"input {row}: {error}") from error
-        room -= sum(image.width * image.height for image in sample.images)
         samples.append(sample)
     return samples
 
 
-def _sample(content: Content, options: ServerOptions, room: int) -> Sample:
-    """A sample as a search makes one of the same text and pictures."""
+def _sample(content: Content, options: ServerOptions, room: int) -> tuple[Sample, int]:
+    """A sample as a search makes one of the same text and pictures, and how many pixels may still be decoded."""
     parts: list[Part] = [TextPart(type="text", text=content)] if isinstance(content, str) else content
     text = "\n".join(part.text for part in parts if isinstance(part, TextPart))
     urls = [part.image_url.url for part in parts if isinstance(part, ImagePart)]
-    if len(text) > options.text_characters:
-        raise InputError(f"its text has {len(text)} characters: {options.text_characters} at most")
+    checked_text(text, options)
     if len(urls) > options.images:
         raise InputError(f"{len(urls)} pictures: {options.images} at most in one sample")
     images = []
     for url in urls:
-        images.append(_picture(_bytes(url, options), min(room, options.image_pixels)))
-        room -= images[-1].width * images[-1].height
-    return Sample(literal(text) if text.count(IMAGE_MARKER) > len(images) else text, tuple(images))
+        picture = _opened(_bytes(url, options), min(room, options.image_pixels))
+        room -= picture.width * picture.height
+        images.append(_decoded(picture))
+    return Sample(literal(text) if text.count(IMAGE_MARKER) > len(images) else text, tuple(images)), room
 
 
 def _bytes(url: str, options: ServerOptions) -> bytes:
@@ -222,8 +254,8 @@ def _bytes(url: str, options: ServerOptions) -> bytes:
         raise InputError(f"a picture's data: URI is no base64: {error}") from error
 
 
-def _picture(data: bytes, most_pixels: int) -> Image.Image:
-    """A picture, decoded; how large it is, is known before that."""
+def _opened(data: bytes, most_pixels: int) -> Image.Image:
+    """A picture that is not decoded yet: how large it is, is known before that."""
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -235,11 +267,15 @@ def _picture(data: bytes, most_pixels: int) -> Image.Image:
             f"a picture has {image.width}x{image.height} pixels: {most_pixels / 1e6:.3g} million are the most, or what "
             "is left of them in this call"
         )
+    return image
+
+
+def _decoded(picture: Image.Image) -> Image.Image:
+    """A picture as a search takes it: no larger than a page's, on white where it is transparent."""
     try:
-        image.load()
+        return page_picture(picture)
     except Exception as error:
         raise InputError(f"a picture cannot be decoded: {error}") from error
-    return image
 
 
 def _cut(vector: Vector, dim: int) -> Vector:

@@ -3,6 +3,8 @@
 import base64
 import io
 import struct
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +13,7 @@ import openai
 import pytest
 from PIL import Image, ImageDraw
 
+from connectors.loaders.picture import MAX_PAGE_PIXELS
 from embedder.protocol import Sample
 from tests.vipylo_rag.server.conftest import RunningServer
 
@@ -136,7 +139,7 @@ def test_it_is_the_vector_of_a_search(server: RunningServer) -> None:
         ({"input": [1, 2, 3]}, "list of tokens"),
         ({"input": [[1, 2], [3]]}, "list of tokens"),
         ({"input": ["a"] * 257}, "256 at most"),
-        ({"input": "a" * 8001}, "8000 at most"),
+        ({"input": "a" * 8001}, "send 8000 at most"),
         ({"input": [image_part("https://example.org/a.png")]}, "addresses are not opened"),
         ({"input": [image_part("file:///etc/passwd")]}, "addresses are not opened"),
         ({"input": [image_part("/etc/passwd")]}, "addresses are not opened"),
@@ -161,6 +164,56 @@ def test_a_picture_too_large_is_refused_before_it_is_decoded(server: RunningServ
     assert "9000x9000 pixels" in post(server, input=[image_part(uri(bomb))]).json()["detail"]
     huge = Image.new("1", (20_000, 20_000))
     assert "too large" in post(server, input=[image_part(uri(huge))]).json()["detail"]
+
+
+def test_large_pictures_wait_for_the_model_as_small_as_pages(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty megapixels are 200 KB of PNG and 200 MB of pixels: hundreds of calls may wait."""
+    seen: list[Sample] = []
+    line = server.state.index.embedder
+    encode = line.encode_rows_async
+
+    async def noting(samples: Sequence[Sample]) -> Any:
+        seen.extend(samples)
+        return await encode(samples)
+
+    monkeypatch.setattr(line, "encode_rows_async", noting)
+    large = Image.new("RGBA", (5000, 4000), (255, 0, 0, 0))
+    assert post(server, input=[image_part(uri(large))]).status_code == 200
+    [image] = seen[0].images
+    assert image.width * image.height <= MAX_PAGE_PIXELS
+    assert image.getpixel((5, 5)) == (255, 255, 255)  # as a search sees it: on white
+
+
+def test_pictures_of_a_call_are_limited_by_what_is_decoded(server: RunningServer) -> None:
+    large = [image_part(uri(Image.new("1", (7000, 7000))))]
+    assert "what is left" in post(server, input=[large] * 6).json()["detail"]
+
+
+@pytest.mark.parametrize("value", ["1.5", "{}", "1", '""', "[]"])
+def test_many_small_values_are_no_way_to_fill_the_memory(server: RunningServer, value: str) -> None:
+    """A megabyte of entries that are all wrong took ten seconds and two gigabytes, for an error about each."""
+    many = ",".join([value] * 300_000)
+    for body in (f'{{"input":[{many}]}}', f'{{"input":[[{many}]]}}', f'{{"messages":[{many}]}}'):
+        begun = time.monotonic()
+        answer = server.client.post("/v1/embeddings", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 422
+        assert len(answer.text) < 2000
+        assert time.monotonic() - begun < 6
+
+
+def test_more_values_than_a_request_can_have_are_not_read(server: RunningServer) -> None:
+    body = '{"input": "x", "y": [' + ",".join(["[]"] * 1_100_000) + "]}"
+    answer = server.client.post("/v1/embeddings", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 413, answer.text
+
+
+def test_half_a_character_is_told(server: RunningServer) -> None:
+    headers = {"content-type": "application/json"}
+    answer = server.client.post("/v1/embeddings", content=b'{"input": ["fine", "half \\ud83d"]}', headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("input 1: the text holds half a character")
 
 
 def test_a_damaged_picture_is_named(server: RunningServer) -> None:
