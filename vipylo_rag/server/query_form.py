@@ -65,8 +65,7 @@ def filter_of(where: str, documents: Catalogue, tenant: str) -> Mapping[str, Any
 
 
 def _translated(said: Any, documents: Catalogue, tenant: str, depth: int) -> Any:
-    if depth > _DEEPEST:
-        raise FilterError(f"the filter is nested more than {_DEEPEST} deep: write it flatter")
+    _check_depth(depth)
     if isinstance(said, dict):
         if _DOCUMENT in said and "source" in said:
             raise FilterError("a filter names document or source, not both: combine them with `all`")
@@ -78,20 +77,26 @@ def _translated(said: Any, documents: Catalogue, tenant: str, depth: int) -> Any
 
 def _entry(key: str, value: Any, documents: Catalogue, tenant: str, depth: int) -> tuple[str, Any]:
     if key == _DOCUMENT:
-        return "source", _sources(value, documents, tenant)
+        return "source", _sources(value, documents, tenant, depth)
     return _scalar(key), _translated(value, documents, tenant, depth)
 
 
-def _sources(value: Any, documents: Catalogue, tenant: str) -> Any:
+def _sources(value: Any, documents: Catalogue, tenant: str, depth: int) -> Any:
     """A document's id, a list of ids, or operators over them, with sources in their place; unknown ids find nothing."""
+    _check_depth(depth)
     if isinstance(value, str):
         source = documents.source(value, tenant)
         return [] if source is None else [source]
     if isinstance(value, list):
-        return [source for one in value for source in _sources(one, documents, tenant)]
+        return [source for one in value for source in _sources(one, documents, tenant, depth + 1)]
     if isinstance(value, dict) and set(value) <= {"in", "not"}:
-        return {operator: _sources(asked, documents, tenant) for operator, asked in value.items()}
+        return {operator: _sources(asked, documents, tenant, depth + 1) for operator, asked in value.items()}
     raise FilterError("document in a filter is an id, or a list of ids")
+
+
+def _check_depth(depth: int) -> None:
+    if depth > _DEEPEST:
+        raise FilterError(f"the filter is nested more than {_DEEPEST} deep: write it flatter")
 
 
 def _scalar(value: Any) -> Any:

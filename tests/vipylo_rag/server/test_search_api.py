@@ -121,6 +121,7 @@ def test_filters(server: RunningServer) -> None:
     ["{", "[]", "1", '"x"', '{"nope": 1}', '{"page": {"gte": NaN}}', '{"page": {"gte": 1e999}}', '{"page": 1e400}',
      '{"page": ' + "9" * 400 + "}", '{"page": ' + "9" * 5000 + "}", '{"kind": "\\ud800"}', '{"\\ud800": 1}',
      '{"not": ' * 900 + "{}" + "}" * 900, "[" * 100_000, '{"not": ' * 30 + '{"page": 1}' + "}" * 30,
+     '{"document": ' + "[" * 900 + '"x"' + "]" * 900 + "}", '{"document": ' + '{"not": ' * 900 + '"x"' + "}" * 901,
      '{"document": 1}', '{"document": {"gte": "x"}}', '{"document": "x", "source": "y"}', '{"tenant": ""}',
      '{"kind": ' + '"' + "x" * 100_001 + '"}'],
 )  # fmt: skip
