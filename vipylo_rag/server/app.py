@@ -69,13 +69,14 @@ def create_app(index: MultimodalIndex, options: ServerOptions, keys: Keys, *, ll
             uploads = Uploads(index, options)
             parts.callback(uploads.stop)
             uploads.start()
-            slots = Slots(options.answers, "answers", seconds=10)
+            answers = Slots(options.answers, "answers", seconds=10)
+            explanations = Slots(options.explanations, "explanations", seconds=1)
             counts.gauge("model_waiting", "Calls that wait for the model.", lambda: model.waiting)
             counts.gauge("searches_waiting", "Searches that wait for their turn.", lambda: searches.waiting)
             counts.gauge("pictures_waiting", "Query pictures that wait to be read.", lambda: pictures.waiting)
             counts.gauge("sessions", "Open sessions.", lambda: len(doors.sessions))
             counts.gauge("pages", "Pages in the index.", lambda: index.ledger.counts()["pages done"])
-            app.state.server = ServerState(index, options, searches, uploads, counts, slots, llm)
+            app.state.server = ServerState(index, options, searches, uploads, counts, answers, explanations, llm)
             app.state.pictures, app.state.thumbnails = pictures, thumbnails
             yield
 

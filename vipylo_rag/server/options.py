@@ -22,6 +22,7 @@ class ServerOptions(BaseModel):
         waiting: requests that wait for the model; more are answered 429.
         request_seconds: a request may take so long, uploads and answers apart.
         answer_seconds: an answer may take so long. answers: at a time; more are answered 429.
+        explanations: of pages, at a time; more are answered 429.
         embedding_inputs: of one call of /v1/embeddings.
     """
 
@@ -46,4 +47,5 @@ class ServerOptions(BaseModel):
     request_seconds: float = Field(default=60, gt=0)
     answer_seconds: float = Field(default=300, gt=0)
     answers: int = Field(default=8, ge=1)
+    explanations: int = Field(default=8, ge=1)
     embedding_inputs: int = Field(default=256, ge=1)

@@ -101,8 +101,9 @@ async def explain(
 ) -> Response:
     """Why the page has its score for a query: what each part of its picture and each of its words adds."""
     checked_text(text, state.options)
-    asked = await pictures.read(images)
-    return json_answer(await run_in_threadpool(lambda: explanation(hit.explain(text, asked))))
+    with state.explanations.one():
+        asked = await pictures.read(images)
+        return json_answer(await run_in_threadpool(lambda: explanation(hit.explain(text, asked))))
 
 
 def _caching(hit: Hit, version: str) -> dict[str, str]:

@@ -25,7 +25,8 @@ class ServerState:
         index: its embedder is a `ModelLine`, so that all callers' samples share the model.
         searches: takes searches, several at a time, and refuses what would wait too long.
         uploads: takes files and reads them, one upload after the other; the only writer.
-        answers: how many questions are answered at a time.
+        answers: how many questions are answered at a time. explanations: how many pages are explained at a time: each
+            keeps a thread while it waits for the model, and other requests need threads too.
         llm: answers questions; None: answers quote passages.
     """
 
@@ -35,6 +36,7 @@ class ServerState:
     uploads: "Uploads"
     metrics: "Metrics"
     answers: "Slots"
+    explanations: "Slots"
     llm: "LLM | None" = None
 
 

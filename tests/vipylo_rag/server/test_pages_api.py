@@ -3,6 +3,7 @@
 import asyncio
 import io
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from PIL import Image
 
 from connectors.errors import DocumentError
 from connectors.stores.protocol import Point
+from embedder.errors import InputError
 from tests.vipylo_rag.server.conftest import LEASE, RunningServer
+from vipylo_rag.search import Hit
 from vipylo_rag.server import thumbnails as thumbnails_module
 from vipylo_rag.server.thumbnails import SIDE, Thumbnails
 
@@ -140,6 +143,32 @@ def test_why_a_page_was_found(server: RunningServer) -> None:
     assert [word["text"] for word in why["query_words"]] == ["tiền", "đặt", "cọc"]
     assert {"tiền", "đặt", "cọc"} & {word["text"].strip(",") for word in why["words"][:5]}
     assert {box["text"].strip(",") for box in why["boxes"]} == {"tiền", "đặt", "cọc"}
+
+
+def test_explanations_leave_threads_to_others(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits in a thread for the model: sixty of them kept lists and pages waiting for a minute."""
+    goes_on, most = threading.Event(), server.state.options.explanations
+
+    def held_up(*_: object) -> None:
+        goes_on.wait(30)
+        raise InputError("held up long enough")
+
+    monkeypatch.setattr(Hit, "explain", held_up)
+    address = f"/api/pages/{first(server)}/explain"
+
+    def ask(_: int) -> int:
+        return server.client.post(address, data={"text": LEASE}).status_code
+
+    with ThreadPoolExecutor(most) as callers:
+        held = [callers.submit(ask, number) for number in range(most)]
+        while server.state.explanations.taken < most:
+            time.sleep(0.01)
+        refused = server.client.post(address, data={"text": LEASE})
+        assert (refused.status_code, server.client.get("/api/facets").status_code) == (429, 200)
+        assert int(refused.headers["retry-after"]) >= 1
+        goes_on.set()
+        assert {one.result() for one in held} == {422}
+    assert server.state.explanations.taken == 0
 
 
 def test_an_explanation_needs_a_query(server: RunningServer) -> None:
