@@ -10,7 +10,7 @@ from pathlib import Path
 from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.manifest import Manifest, StoreRecord, in_one_piece, sync_folder
 from vipylo_rag.opening import Parts
-from vipylo_rag.places import RECEIVING, UPLOADS
+from vipylo_rag.places import RECEIVING, SERVER_LOCK, UPLOADS
 
 
 def backup(parts: Parts, target: Path) -> None:
@@ -33,7 +33,12 @@ def backup(parts: Parts, target: Path) -> None:
 def _copy_uploads(uploads: Path, target: Path) -> None:
     """Copy the files that were uploaded, and those that wait to be read. Not what is just being received."""
     if uploads.is_dir():
-        shutil.copytree(uploads, target, ignore=shutil.ignore_patterns(RECEIVING, "*.lock"))
+        ours = {RECEIVING, SERVER_LOCK}  # a tenant's file may be called like a lock
+
+        def not_documents(folder: str, names: list[str]) -> set[str]:
+            return ours.intersection(names) if Path(folder) == uploads else set()
+
+        shutil.copytree(uploads, target, ignore=not_documents)
 
 
 @contextmanager

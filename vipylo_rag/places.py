@@ -6,3 +6,5 @@ UPLOADS: Final = "uploads"
 # Inside that folder. Hidden: nothing in them is a document yet.
 RECEIVING: Final = ".receiving"
 WAITING: Final = ".waiting"
+# Held by the server that takes uploads.
+SERVER_LOCK: Final = "server.lock"

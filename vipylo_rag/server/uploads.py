@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from embedder.errors import ViPyloError
 from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.index import MultimodalIndex
+from vipylo_rag.places import SERVER_LOCK
 from vipylo_rag.server.catalogue import Catalogue
 from vipylo_rag.server.model_line import OverloadedError
 from vipylo_rag.server.options import ServerOptions
@@ -26,7 +27,6 @@ from vipylo_rag.server.writer import PATIENCE_SECONDS, Writer
 _MOST_ENDED: Final = 200
 _ENDED_SECONDS: Final = 3600.0
 _RETRY_SECONDS: Final = 30
-_LOCK: Final = "server.lock"
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Uploads:
             ended=self._replace_elsewhere,
             patience=patience,
         )
-        self._held = FileLock(self.files.folder / _LOCK, timeout=0, thread_local=False)
+        self._held = FileLock(self.files.folder / SERVER_LOCK, timeout=0, thread_local=False)
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._receiving = 0

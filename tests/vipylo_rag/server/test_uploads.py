@@ -15,10 +15,10 @@ from tests.vipylo_rag.server.sending import Sent, left_over, on_disk, pdf
 from vipylo_rag import MultimodalIndex, pipeline
 from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.opening import writing
-from vipylo_rag.places import RECEIVING, UPLOADS, WAITING
+from vipylo_rag.places import RECEIVING, SERVER_LOCK, UPLOADS, WAITING
 from vipylo_rag.server.options import ServerOptions
 from vipylo_rag.server.schemas import Upload
-from vipylo_rag.server.upload_files import ReceivedFile, UploadFiles, safe_file_name
+from vipylo_rag.server.upload_files import ReceivedFile, UploadFiles, safe_file_name, tenant_folder
 from vipylo_rag.server.uploads import Uploads
 
 LONG = pdf(*(f"page number {n}" for n in range(12)))
@@ -234,8 +234,14 @@ def test_a_copy_of_an_index_leaves_the_first_alone(index: MultimodalIndex, held:
     with line(index) as uploads:
         done(uploads, add(uploads, ("a.md", b"# a"), ("b.md", b"# b")))
     (index.directory / UPLOADS / RECEIVING / "half").mkdir()
+    lock = Path(UPLOADS) / tenant_folder("") / "poetry.lock"  # a document like any other
+    (index.directory / lock).touch()
     index.backup(tmp_path / "copy")
     assert not (tmp_path / "copy" / UPLOADS / RECEIVING).exists()
+    assert not (tmp_path / "copy" / UPLOADS / SERVER_LOCK).exists()
+    assert (tmp_path / "copy" / lock).exists()
+    for folder in (index.directory, tmp_path / "copy"):
+        (folder / lock).unlink()
     with MultimodalIndex.open(tmp_path / "copy", embedder=held) as copy, line(copy) as uploads:
         until(lambda: all(d.uploaded for d in uploads.catalogue.listed("", "done", "", 0, 10).documents))
         until(lambda: uploads.catalogue.listed("", None, "", 0, 10).total == 2)
