@@ -43,9 +43,9 @@ def load_llm(
         device: where a local checkpoint runs.
 
     Raises:
-        InputError: neither a URL nor a directory; a server with several models, and none chosen. LLMError: the server
-            cannot be reached. PluginError: the package for servers is not installed. CheckpointError: the directory
-            holds no Qwen2-VL model that can write.
+        InputError: neither a URL nor a directory; a server with several models, and none chosen; a vipylo server, which
+            has no language model. LLMError: the server cannot be reached. PluginError: the package for servers is not
+            installed. CheckpointError: the directory holds no Qwen2-VL model that can write.
     """
     if re.match(r"https?://", str(spec)):
         return _server(str(spec), model, key, connect_seconds, first_seconds, next_seconds)
@@ -132,10 +132,13 @@ def _models(base: str, key: str, connect_seconds: float) -> dict[str, int | None
         )
         asked.raise_for_status()
         rows: list[dict[str, Any]] = asked.json()["data"]
-        return {str(row["id"]): row.get("max_model_len") for row in rows}
+        models = {str(row["id"]): row.get("max_model_len") for row in rows}
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise LLMError(
             f"no language model answers at {base} ({error}): is it running, is the address right?"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise LLMError(f"{base}/models is no list of models: is it an OpenAI-style server?") from error
+    if any(row.get("owned_by") == "vipylo-rag" for row in rows):  # as our own /v1/models says
+        raise InputError(f"{base} is a vipylo server, whose model writes no answers: give a language model's address")
+    return models

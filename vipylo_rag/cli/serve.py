@@ -31,7 +31,7 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help="Where to listen; what others can reach needs keys.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0: any free one.")] = 8000,
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0: any free one.")] = 8765,
     keys: Annotated[
         Path | None, typer.Option("--keys", help="YAML file, a line `tenant: key` for each. (env: VIPYLO_SERVER_KEY)")
     ] = None,

@@ -29,7 +29,7 @@ class ServerOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
+    port: int = Field(default=8765, ge=0, le=65535)
     writable: bool = True
     tenant: str = ""
     upload_bytes: int = Field(default=200 * MIB, ge=1)

@@ -14,8 +14,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from connectors.loaders.picture import MAX_PAGE_PIXELS
+from embedder.errors import InputError
 from embedder.protocol import Sample
 from tests.vipylo_rag.server.conftest import RunningServer
+from vipylo_rag.llm import load_llm
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,11 @@ def test_models_lists_the_one(server: RunningServer, client: openai.OpenAI) -> N
     assert model.id == "starter"
     with pytest.raises(openai.NotFoundError, match="ask for 'starter'"):
         client.embeddings.create(model="text-embedding-3-small", input="a")
+
+
+def test_it_is_no_language_model_for_answers(server: RunningServer) -> None:
+    with pytest.raises(InputError, match="is a vipylo server, whose model writes no answers"):
+        load_llm(f"{server.url}/v1")
 
 
 def test_dimensions_are_cut_and_of_unit_length(server: RunningServer, client: openai.OpenAI) -> None:
