@@ -80,9 +80,12 @@ class EmbeddingLine:
         self._waiting.clear()
         return done
 
-    def stop(self) -> None:
-        """Let the batch that is in work end, and drop the others."""
+    def stop(self) -> list[Embedded]:
+        """Let the batches that are in work end, and drop the others; gives those that were stored."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        ended = [future for future in self._waiting if not future.cancelled() and future.exception() is None]
+        self._waiting.clear()
+        return [future.result() for future in ended]
 
 
 class EmbeddingStation:

@@ -93,6 +93,9 @@ class LocalPipeline:
             if batch := batches.rest():
                 yield from ends.after(line.put(batch))
             yield from ends.after(line.rest())
+        except Exception:  # broken off: what the model was working on is stored all the same, so it must be noted
+            yield from ends.after(line.stop())
+            raise
         finally:
             events.close()  # type: ignore[attr-defined]  # a generator; its children end with it
             line.stop()

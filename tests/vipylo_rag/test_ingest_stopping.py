@@ -34,6 +34,30 @@ def test_a_stopped_run_ends_soon_and_the_next_goes_on(index: MultimodalIndex, tm
     assert index.store.count() == 2
 
 
+def test_what_is_with_the_model_when_a_run_is_stopped_is_noted(
+    index: MultimodalIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_pdf(tmp_path / "long.pdf", [f"page {number}" for number in range(40)])
+    with_model, stopped = threading.Event(), threading.Event()
+    real = type(index.embedder).encode_rows
+
+    def slow(self: object, samples: object) -> object:
+        with_model.set()
+        stopped.wait(30)
+        return real(self, samples)  # type: ignore[arg-type]
+
+    def stop() -> None:
+        if with_model.is_set():
+            stopped.set()
+            raise _EnoughError
+
+    monkeypatch.setattr(type(index.embedder), "encode_rows", slow)
+    with pytest.raises(_EnoughError):
+        index.ingest(source, stop=stop)
+    assert index.ledger.counts()["pages done"] == index.store.count() == 16
+    assert index.resume().pages_embedded == 24
+
+
 def test_only_the_first_pages_are_read_until_more_are_asked_for(index: MultimodalIndex, tmp_path: Path) -> None:
     source = write_pdf(tmp_path / "long.pdf", [f"page {number}" for number in range(5)])
     report = index.ingest(source, most_pages=2)

@@ -243,14 +243,13 @@ class Writer:
         paths: list[Path] = self._files.place(job.upload)
         if not paths:
             return
-        stop, noted = self._stop_for(job), False
+        noted = False
 
         def progress(report: IngestReport) -> None:
             nonlocal noted
             if report.pages_embedded and not noted:  # whatever ended the server before is behind us
                 noted = True
                 self._files.tries(job.upload, 1 - _MOST_TRIES)
-            stop()
 
         self._index.ingest(
             paths,
@@ -260,7 +259,7 @@ class Writer:
             most_pages=self._options.upload_pages,
             optimize=False,
             progress=progress,
-            stop=stop,
+            stop=self._stop_for(job),
         )
 
     def _stop_for(self, job: Job) -> Callable[[], None]:
