@@ -20,7 +20,7 @@ lint: $(STAMP)
 # constraints.txt pins what was tested. torch first: alone, so that nothing else picks another build of it.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)  # one that was left half-made keeps its old Python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
