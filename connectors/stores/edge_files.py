@@ -146,8 +146,8 @@ def hold(path: Path) -> FileLock:
 
 def _in_use(path: Path) -> str:
     return (
-        f"index at {path} is open in another process (or twice in this one); close it there, or run a Qdrant server to "
-        "share it"
+        f"index at {path} is open in another process (or twice in this one): if `vipylo serve` has it, use its page or "
+        "HTTP; else close it there, or run a Qdrant server to share it"
     )
 
 

@@ -1,6 +1,7 @@
 """`vipylo serve`: the index over HTTP, with a web page."""
 
 import importlib.util
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,9 @@ from vipylo_rag.cli.options import (
 )
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
     from llama_index.core.llms import LLM
 
     from vipylo_rag.server.keys import Keys
@@ -55,7 +59,7 @@ def serve(
     """Serve the index over HTTP with a web page: search, answers, pages, uploads, embeddings."""
     _check_installed()
     from vipylo_rag.server.options import ServerOptions
-    from vipylo_rag.server.run import listen, run, url_of
+    from vipylo_rag.server.run import listen, run
     from vipylo_rag.server.security import check_reachable
 
     options = ServerOptions(
@@ -76,14 +80,36 @@ def serve(
 
         _ = opened.embedder  # a model that cannot be loaded is told in one line here
         app = create_app(opened, options, known, llm=_llm(llm, llm_model, device))
-        pages = opened.ledger.counts()["pages done"]
-        run(
-            app,
-            listening,
-            options,
-            lambda: print(f"{url_of(listening)} serves {index} ({pages} pages); Ctrl-C stops it", flush=True),
-        )
+        served = known.tenants or (tenant,)
+        pages = {one: opened.ledger.counts(one)["pages done"] for one in served}
+        if known:
+            _warn_of_none([one for one in served if not pages[one]], read_only)
+        banner = _banner(listening, index, sum(pages.values()))
+        run(app, listening, options, lambda: print(banner, flush=True))
     print("stopped", file=sys.stderr)
+
+
+def _banner(listening: "socket.socket", index: str, pages: int) -> str:
+    from vipylo_rag.server.run import url_of
+
+    host, port = listening.getsockname()[:2]
+    reach = ""
+    if host in ("0.0.0.0", "::"):
+        reach = f", also to other machines: listening on all addresses, port {port}"
+    return f"{url_of(listening)} serves {index} ({pages} pages){reach}; Ctrl-C stops it"
+
+
+def _warn_of_none(tenants: "Sequence[str]", read_only: bool) -> None:
+    """Say that keys show nothing: most often the documents were ingested without their tenant."""
+    if not tenants:
+        return
+    names = ", ".join(tenant or "the tenant without a name" for tenant in tenants[:10])
+    shown = f"{names}, …" if len(tenants) > 10 else names
+    command = f"vipylo ingest --tenant {shlex.quote(tenants[0])}" if tenants[0] else "vipylo ingest"
+    ways = (
+        f"stop and run `{command}`" + (" and so on" if len(tenants) > 1 else "") + ("" if read_only else ", or upload")
+    )
+    print(f"warning: no pages for {shown}: {ways}", file=sys.stderr)
 
 
 def _check_installed() -> None:

@@ -73,6 +73,11 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self.digests)
 
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """Whose keys these are, in the order of the file."""
+        return tuple(dict.fromkeys(tenant for _, tenant in self.digests))
+
     def tenant_of(self, key: str) -> str | None:
         """Whose key this is, or None. Always compares with every key, so that time tells nothing."""
         asked = _digest(key[:_LONGEST])

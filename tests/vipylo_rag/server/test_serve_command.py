@@ -26,7 +26,7 @@ KEY = "a-key-of-24-characters-.."
 
 @contextmanager
 def serving(*options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server in a process of its own, and its URL, once it says so."""
+    """A server in a process of its own, and the line that it says when it is up."""
     process = subprocess.Popen(
         [*VIPYLO, "serve", "--port", "0", *options],
         stdout=subprocess.PIPE,
@@ -38,7 +38,7 @@ def serving(*options: str, **environment: str) -> Iterator[tuple[subprocess.Pope
         assert process.stdout is not None
         said = process.stdout.readline()
         assert said.startswith("http://"), (said, process.communicate()[1])
-        yield process, said.split()[0]
+        yield process, said.strip()
     finally:
         process.kill()
         process.communicate()
@@ -70,9 +70,11 @@ def copy(filled_directory: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_it_serves_and_ends_when_asked_to(copy: Path, tiny_embedder: Any, refused: Callable[..., str]) -> None:
-    with serving("--index", str(copy)) as (process, url):
-        assert httpx.get(f"{url}/api/info", timeout=60).json()["pages"] > 0
-        assert "in another process" in refused("--index", str(copy))
+    with serving("--index", str(copy)) as (process, said):
+        url = said.split()[0]
+        pages = httpx.get(f"{url}/api/info", timeout=60).json()["pages"]
+        assert pages > 0 and said == f"{url} serves {copy} ({pages} pages); Ctrl-C stops it"
+        assert "if `vipylo serve` has it, use its page or HTTP" in refused("--index", str(copy))
         port = url.rpartition(":")[2]
         assert f"127.0.0.1:{port} is in use: choose another with --port" in refused(
             "--index", str(copy), "--port", port
@@ -88,18 +90,24 @@ def test_it_serves_and_ends_when_asked_to(copy: Path, tiny_embedder: Any, refuse
 @pytest.mark.slow
 def test_with_keys_it_serves_others_and_ends_orderly_when_it_is_terminated(copy: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys.yaml"
-    keys.write_text(f'"": {KEY}\n')
+    keys.write_text(f'"": {KEY}\nsales: {KEY}-of-sales\n')
     keys.chmod(0o600)
-    with serving("--index", str(copy), "--host", "0.0.0.0", "--keys", str(keys), "--read-only") as (process, url):
+    with serving("--index", str(copy), "--host", "0.0.0.0", "--keys", str(keys), "--read-only") as (process, said):
+        url = said.split()[0]
         assert httpx.get(f"{url}/api/info", timeout=60).status_code == 401
         info = httpx.get(f"{url}/api/info", headers={"Authorization": f"Bearer {KEY}"}, timeout=60).json()
         assert info["pages"] > 0 and not info["writable"]
+        port = url.rpartition(":")[2]
+        assert f"({info['pages']} pages), also to other machines: listening on all addresses, port {port};" in said
         # A caller that sends nothing and one that never reads hold up no end.
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))):
             begun = time.monotonic()
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
             assert time.monotonic() - begun < 20
+        assert process.stderr is not None
+        warning = "warning: no pages for sales: stop and run `vipylo ingest --tenant sales`"
+        assert process.stderr.read().splitlines() == [warning, "stopped"]
 
 
 def test_where_others_reach_it_a_key_is_needed(copy: Path, refused: Callable[..., str]) -> None:
