@@ -81,7 +81,7 @@ class HeadersLayer:
         try:
             await self._app(scope, receive, sending)
         except Exception:
-            logger.exception("%s %s failed", scope["method"], scope["path"])
+            logger.exception("%s %r failed", scope["method"], scope["path"])
             if started:
                 raise
             await problem(500, "the server failed: its log says why")(scope, receive, sending)
