@@ -1,8 +1,14 @@
 // The pictures of a query: chosen, dropped or pasted, shown with a way to remove each. Used for searching and asking.
+// The server reads the first page of a PDF, and DICOM files, which browsers often give no type and cannot show.
 
 import { byId, fill, h, icon, toast } from "./dom.js";
 import { bytes, onLanguage, t } from "./i18n.js";
 import { info } from "./session.js";
+
+const isImage = (file) => file.type.startsWith("image/");
+const isPdf = (file) => file.type === "application/pdf" || /\.pdf$/i.test(file.name);
+const UNTOLD = ["", "application/octet-stream", "application/dicom"];
+const maybePicture = (file) => isImage(file) || isPdf(file) || UNTOLD.includes(file.type) || /\.dcm$/i.test(file.name);
 
 /** A row of pictures below `place`; `changed` is called after each change by the reader. */
 export class Pictures {
@@ -10,7 +16,7 @@ export class Pictures {
     this.files = [];
     this.place = place;
     this.changed = changed;
-    this.input = h("input", { type: "file", accept: "image/*", multiple: true, hidden: true });
+    this.input = h("input", { type: "file", accept: "image/*,.pdf,.dcm,.dicom", multiple: true, hidden: true });
     place.after(this.input);
     button.addEventListener("click", () => this.input.click());
     this.input.addEventListener("change", () => {
@@ -21,7 +27,7 @@ export class Pictures {
     onDrop(zone, () => t("image.drop"), (transfer) => this.add([...transfer.files]));
     addEventListener("paste", (event) => {
       if (zone.hidden || document.querySelector("dialog[open]")) return;
-      const files = [...(event.clipboardData?.files ?? [])].filter((file) => file.type.startsWith("image/"));
+      const files = [...(event.clipboardData?.files ?? [])].filter(maybePicture);
       if (!files.length) return;
       event.preventDefault();
       this.add(files);
@@ -33,7 +39,7 @@ export class Pictures {
     const limits = info()?.limits;
     const taken = [...this.files];
     for (const file of files) {
-      if (!file.type.startsWith("image/")) toast(t("image.other", { name: file.name }));
+      if (!maybePicture(file)) toast(t("image.other", { name: file.name }));
       else if (limits && file.size > limits.image_bytes) {
         toast(t("image.large", { name: file.name, size: bytes(limits.image_bytes) }));
       } else if (limits && taken.length >= limits.images) {
@@ -60,7 +66,7 @@ export class Pictures {
         h(
           "div",
           { class: "picture" },
-          h("img", { src: URL.createObjectURL(file), alt: t("image.query", { name: file.name }) }),
+          isImage(file) ? preview(file) : fileIcon(file),
           h(
             "button",
             {
@@ -81,6 +87,23 @@ export class Pictures {
       ),
     );
   }
+}
+
+function preview(file) {
+  const alt = t("image.query", { name: file.name });
+  const image = h("img", { src: URL.createObjectURL(file), alt });
+  image.addEventListener("error", () => {
+    URL.revokeObjectURL(image.src);
+    image.replaceWith(fileIcon(file));
+  });
+  return image;
+}
+
+/** What stands for a file that the browser cannot show. */
+function fileIcon(file) {
+  const label = t(isPdf(file) ? "image.query.first" : "image.query", { name: file.name });
+  const props = { class: "file-icon", role: "img", "aria-label": label, title: label };
+  return h("div", props, icon("page"), h("span", {}, file.name));
 }
 
 /** Take files dropped anywhere while `zone` is shown; a cover says what dropping does. */

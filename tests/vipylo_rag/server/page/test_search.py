@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, expect
+from pydicom.data import get_testdata_file
 
-from tests.vipylo_rag.conftest import write_picture
-from tests.vipylo_rag.server.conftest import RunningServer
+from tests.vipylo_rag.conftest import write_pdf, write_picture
+from tests.vipylo_rag.server.conftest import LEASE, RunningServer
 
 Visit = Callable[..., Page]
 
@@ -114,6 +115,26 @@ def test_too_many_and_wrong_files_are_refused_with_a_word(visit: Visit, server: 
     page.set_input_files("#search-pictures + input", [picture] * 6)
     expect(page.locator("#search-pictures img")).to_have_count(5)
     expect(page.locator("#toast")).to_contain_text("Nhiều nhất 5 ảnh")
+
+
+def test_a_pdf_and_a_dicom_file_are_searched_with(visit: Visit, server: RunningServer, tmp_path: Path) -> None:
+    page = visit(server.url)
+    expect(page.locator("#search-state h1")).to_be_visible()
+    pdf = write_pdf(tmp_path / "mẫu.pdf", [LEASE])
+    with page.expect_response("**/api/search") as answer:
+        page.set_input_files("#search-pictures + input", pdf)
+    assert answer.value.json()["images"] == 1
+    sheet = page.locator("#search-pictures .file-icon")
+    expect(sheet).to_have_attribute("aria-label", "Trang đầu của mẫu.pdf để tìm")
+    expect(page.locator("#grid .card").first).to_be_visible()
+    # Browsers have no type for DICOM files.
+    scan = {"name": "ct.dcm", "mimeType": "", "buffer": Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()}
+    with page.expect_response("**/api/search") as answer:
+        page.set_input_files("#search-pictures + input", scan)
+    assert (answer.value.status, answer.value.json()["images"]) == (200, 2)
+    expect(sheet).to_have_count(2)
+    sheet.first.locator("..").get_by_role("button").click()
+    expect(sheet).to_have_count(1)
 
 
 def test_an_unreadable_picture_is_told(visit: Visit, server: RunningServer) -> None:
