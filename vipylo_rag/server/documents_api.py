@@ -1,6 +1,7 @@
 """Documents over HTTP: list, upload with progress, delete."""
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from anyio import to_thread
@@ -10,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from embedder.errors import InputError
 from vipylo_rag.server.errors import PROBLEMS
 from vipylo_rag.server.model_line import OverloadedError
-from vipylo_rag.server.receiving import FIELD, Receiving, RefusedError
+from vipylo_rag.server.receiving import FIELD, REPLACE_FIELD, Receiving, RefusedError
 from vipylo_rag.server.schemas import Document, DocumentList, Upload
 from vipylo_rag.server.state import ServerState, state_of, tenant_of
 from vipylo_rag.server.writer import WriterStoppedError
@@ -27,7 +28,12 @@ _BODY: Final[dict[str, Any]] = {
                     "type": "object",
                     "required": [FIELD],
                     "properties": {
-                        FIELD: {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+                        FIELD: {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}},
+                        REPLACE_FIELD: {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "Whether a file replaces the one of the same name that was uploaded before.",
+                        },
                     },
                 }
             }
@@ -82,7 +88,8 @@ def document(state: State, tenant: Tenant, id: str) -> Document:
 )
 async def upload(request: Request, state: State, tenant: Tenant) -> Upload:
     """Send files: PDF, office, pictures, DICOM, text, mail, archives. They are read in the background: ask
-    `/api/uploads/{id}` how far they are. A file of the same name as one that was uploaded before replaces that one."""
+    `/api/uploads/{id}` how far they are. A file of the same name as another is kept beside it, numbered, unless
+    `replace` says that it replaces that one; one of the same content too is the same document."""
     _writable(state)
     try:
         return await _received(request, state, tenant)
@@ -109,7 +116,8 @@ async def _received(request: Request, state: ServerState, tenant: str) -> Upload
             async for piece in request.stream():
                 if piece:
                     await to_thread.run_sync(receiving.feed, piece)
-            return await to_thread.run_sync(state.uploads.add, folder, receiving.files(), tenant)
+            add = partial(state.uploads.add, replace=receiving.replace)
+            return await to_thread.run_sync(add, folder, receiving.files(), tenant)
         finally:
             receiving.close()
 

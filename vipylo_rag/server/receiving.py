@@ -14,6 +14,8 @@ from vipylo_rag.server.options import ServerOptions
 from vipylo_rag.server.upload_files import ReceivedFile, safe_file_name
 
 FIELD: Final = "files"
+REPLACE_FIELD: Final = "replace"
+_WORDS: Final = {b"true": True, b"false": False}
 # What boundaries and headers of the parts may add to the files themselves: so much for each.
 _PART_BYTES: Final = 8192
 _HEADER_BYTES: Final = 4096
@@ -53,6 +55,8 @@ class Receiving:
         self._disposition = b""
         self._name = ""
         self._open: IO[bytes] | None = None
+        self._word: bytes | None = None
+        self._replace = False
         self._written = 0
         self._ended = False
         if length is not None and length > self._most:
@@ -70,9 +74,9 @@ class Receiving:
                     "on_header_field": self._header_name,
                     "on_header_value": self._header_value,
                     "on_header_end": self._header_end,
-                    "on_headers_finished": self._open_file,
+                    "on_headers_finished": self._open_part,
                     "on_part_data": self._write,
-                    "on_part_end": self._close_file,
+                    "on_part_end": self._close_part,
                     "on_end": self._end,
                 },
                 max_header_size=_HEADER_BYTES,
@@ -111,6 +115,11 @@ class Receiving:
             raise RefusedError(422, f"there is no file in the request: send each as a part named {FIELD!r}")
         return self._files
 
+    @property
+    def replace(self) -> bool:
+        """Whether the files replace those of the same names."""
+        return self._replace
+
     def close(self) -> None:
         """Close what is open. Closing twice is allowed."""
         if self._open is not None:
@@ -122,6 +131,7 @@ class Receiving:
     def _begin(self) -> None:
         self._disposition = b""
         self._name = ""
+        self._word = None
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._header = (self._header[0] + data[start:end], b"")
@@ -135,10 +145,15 @@ class Receiving:
         if name.lower() == b"content-disposition":
             self._disposition = value
 
-    def _open_file(self) -> None:
+    def _open_part(self) -> None:
         _, values = parse_options_header(self._disposition)
+        if values.get(b"name") == REPLACE_FIELD.encode() and b"filename" not in values:
+            self._word = b""
+            return
         if values.get(b"name") != FIELD.encode() or b"filename" not in values:
-            raise RefusedError(422, f"send files only, each as a part named {FIELD!r} with a file name")
+            raise RefusedError(
+                422, f"send files only, each as a part named {FIELD!r} with a file name, and {REPLACE_FIELD!r}"
+            )
         if len(self._files) >= self._options.upload_files:
             raise RefusedError(413, f"more than {self._options.upload_files:,} files in one upload: send them in parts")
         self._name = values[b"filename"].decode("utf-8", "replace")
@@ -147,6 +162,11 @@ class Receiving:
         self._open = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
     def _write(self, data: bytes, start: int, end: int) -> None:
+        if self._word is not None:
+            self._word += data[start:end]
+            if len(self._word) > max(map(len, _WORDS)):
+                raise _no_word()
+            return
         assert self._open is not None
         self._written += end - start
         if self._written > self._options.file_bytes:
@@ -156,7 +176,12 @@ class Receiving:
             )
         self._open.write(data[start:end])
 
-    def _close_file(self) -> None:
+    def _close_part(self) -> None:
+        if self._word is not None:
+            if self._word.lower() not in _WORDS:
+                raise _no_word()
+            self._replace = _WORDS[self._word.lower()]
+            return
         assert self._open is not None
         self._open.flush()
         os.fsync(self._open.fileno())
@@ -188,6 +213,10 @@ class Receiving:
         return RefusedError(
             503, "the server's disk is full: ask who runs it to make room" if full else "the server cannot store files"
         )
+
+
+def _no_word() -> RefusedError:
+    return RefusedError(422, f"{REPLACE_FIELD!r} is either true or false")
 
 
 def _size(count: int) -> str:

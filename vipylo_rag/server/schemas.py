@@ -179,6 +179,7 @@ class UploadedFile(Schema):
     reason: str | None = None
     document: str | None = None
     failed_pages: list[FailedPage] = []
+    sent_as: str | None = Field(default=None, description="The name it came under, where another document has that.")
 
 
 class Upload(Schema):

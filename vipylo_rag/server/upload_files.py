@@ -11,7 +11,7 @@ import re
 import shutil
 import unicodedata
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -37,13 +37,17 @@ logger = logging.getLogger(__name__)
 
 
 class ReceivedFile(BaseModel):
-    """A file of an upload: its name made harmless, and its number in the folder that it was received in."""
+    """A file of an upload: its name made harmless, and its number in the folder that it was received in.
+
+    `sent_as` is the name that it came under, where that was another's and it got a number.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     number: int = Field(ge=0)
     bytes: int = Field(ge=0)
+    sent_as: str | None = None
 
 
 class TakenUpload(BaseModel):
@@ -90,12 +94,16 @@ def _cut(name: str) -> str:
     return stem.rstrip(". ") + mark
 
 
-def own_names(names: Iterable[str]) -> Iterator[str]:
-    """Each name, or, where one before it in the same upload looks the same, the name with a number."""
+def own_names(names: Iterable[str], is_others: Callable[[int, str], bool] = lambda _at, _name: False) -> Iterator[str]:
+    """Each name, or, where one before it in the same upload looks the same, the name with a number.
+
+    Args:
+        is_others: whether the file at this place in `names` may not have this name, as another document has it.
+    """
     taken: set[str] = set()
-    for name in names:
+    for at, name in enumerate(names):
         own, number = name, 1
-        while own.casefold() in taken:
+        while own.casefold() in taken or is_others(at, own):
             number += 1
             own = _cut(numbered(name, number))
         taken.add(own.casefold())
@@ -149,10 +157,23 @@ class UploadFiles:
         found = []
         for folder in self._waiting.iterdir():
             try:
-                found.append(TakenUpload.model_validate_json((folder / _JOURNAL).read_bytes()))
+                found.append(_journal(folder))
             except (OSError, ValidationError) as error:
                 logger.warning("an upload cannot be gone on with, its files stay in %s: %s", folder, error)
         return sorted(found, key=lambda upload: (upload.received, upload.id))
+
+    def newest_waiting(self, tenant: str) -> dict[str, Path]:
+        """Where the newest content of each name lies that a tenant sent and that may not be in its place yet."""
+        uploads = []
+        for folder in self._waiting.iterdir():
+            with suppress(OSError, ValidationError):  # finished by now; or odd, and said at the start
+                uploads.append(_journal(folder))
+        return {
+            file.name: self._waiting / upload.id / str(file.number)
+            for upload in sorted(uploads, key=lambda upload: (upload.received, upload.id))
+            if upload.tenant == tenant
+            for file in upload.files
+        }
 
     def note(self, upload: TakenUpload) -> None:
         """Note that a waiting upload has other files now."""
@@ -230,9 +251,23 @@ class UploadFiles:
 
 def new_upload(tenant: str, received: int, files: Sequence[ReceivedFile]) -> TakenUpload:
     """An upload with an id that nobody can guess."""
-    names = own_names(file.name for file in files)
-    named = tuple(file.model_copy(update={"name": name}) for file, name in zip(files, names, strict=True))
-    return TakenUpload(id=uuid.uuid4().hex, tenant=tenant, received=received, files=named)
+    return TakenUpload(id=uuid.uuid4().hex, tenant=tenant, received=received, files=tuple(files))
+
+
+def same_content(first: Path, second: Path) -> bool:
+    """Whether two files have the same bytes.
+
+    Raises:
+        OSError: one cannot be read, or is not there.
+    """
+    with first.open("rb") as one, second.open("rb") as other:
+        if os.fstat(one.fileno()).st_size != os.fstat(other.fileno()).st_size:
+            return False
+        return hashlib.file_digest(one, "sha256").digest() == hashlib.file_digest(other, "sha256").digest()
+
+
+def _journal(folder: Path) -> TakenUpload:
+    return TakenUpload.model_validate_json((folder / _JOURNAL).read_bytes())
 
 
 def _write(file: Path, text: str) -> None:

@@ -59,9 +59,9 @@ class Job:
         shown = []
         for file in sorted((*self.upload.files, *self.dropped), key=lambda file: file.number):
             if file in self.dropped:
-                shown.append(UploadedFile(name=file.name, state="failed", pages=0, reason=DELETED))
+                shown.append(_row(file, "failed", DELETED))
             elif self.state == "waiting" and running:
-                shown.append(UploadedFile(name=file.name, state="waiting", pages=0, reason=self.reason))
+                shown.append(_row(file, "waiting", self.reason))
             else:
                 shown += self._read(file, catalogue, files.source(file.name, self.upload.tenant), running)
         return shown
@@ -73,7 +73,7 @@ class Job:
         if entry is None or (running and not touched):
             state: Literal["waiting", "failed"] = "waiting" if running else "failed"
             reason = None if running else self.reason or "it could not be read"
-            return [UploadedFile(name=file.name, state=state, pages=0, reason=reason)]
+            return [_row(file, state, reason)]
         first = UploadedFile(
             name=file.name,
             state=self._state(entry, touched, running),
@@ -81,6 +81,7 @@ class Job:
             reason=self._reason(entry, running),
             document=source_id(source, tenant),
             failed_pages=catalogue.failed_pages(source, tenant),
+            sent_as=file.sent_as,
         )
         if entry.container == "nothing":
             return [first]
@@ -122,3 +123,7 @@ class Job:
                 for member in catalogue.failed_members(source, tenant)
             ),
         ]
+
+
+def _row(file: ReceivedFile, state: Literal["waiting", "failed"], reason: str | None) -> UploadedFile:
+    return UploadedFile(name=file.name, state=state, pages=0, reason=reason, sent_as=file.sent_as)

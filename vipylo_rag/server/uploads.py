@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +19,10 @@ from vipylo_rag.server.catalogue import Catalogue
 from vipylo_rag.server.model_line import OverloadedError
 from vipylo_rag.server.options import ServerOptions
 from vipylo_rag.server.schemas import Upload
-from vipylo_rag.server.upload_files import ReceivedFile, UploadFiles, new_upload
+from vipylo_rag.server.upload_files import ReceivedFile, UploadFiles, new_upload, own_names, same_content
 from vipylo_rag.server.upload_job import Job
 from vipylo_rag.server.writer import PATIENCE_SECONDS, Writer
+from vipylo_rag.sources import file_facts
 
 # So many uploads, and so long, are remembered when they are read.
 _MOST_ENDED: Final = 200
@@ -56,6 +57,8 @@ class Uploads:
         )
         self._held = FileLock(self.files.folder / SERVER_LOCK, timeout=0, thread_local=False)
         self._lock = threading.Lock()
+        # From the choice of a name until its upload is taken: two at a time must not choose the same.
+        self._naming = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._receiving = 0
         self._elsewhere: dict[tuple[str, str], list[str]] = {}
@@ -76,6 +79,9 @@ class Uploads:
                 f"another server takes uploads for {self._index.directory}: stop it, or start this one read-only"
             ) from error
         self.files.make_ready()
+        for tenant in self._index.ledger.tenants():
+            for source in self.catalogue.from_elsewhere(tenant):
+                self._elsewhere.setdefault((tenant, Path(source).name), []).append(source)
         for upload in self.files.waiting():
             self._line_up(Job(upload))
         self._writer.start()
@@ -105,19 +111,49 @@ class Uploads:
             with self._lock:
                 self._receiving -= 1
 
-    def add(self, folder: Path, files: Sequence[ReceivedFile], tenant: str) -> Upload:
+    def add(self, folder: Path, files: Sequence[ReceivedFile], tenant: str, *, replace: bool = False) -> Upload:
         """Put an upload into the line; from now on it survives the server.
 
         Args:
             folder: of `receiving`, with the files by their numbers.
-            tenant: whose documents these become. A file of a name that was uploaded before replaces that one.
+            tenant: whose documents these become.
+            replace: a file takes the place of the one that was uploaded under its name before. Without it, one whose
+                name is taken by other content is kept beside that under a numbered name.
         """
-        upload = new_upload(tenant, time.time_ns(), files)
-        self.files.take(folder, upload)
-        job = Job(upload)
-        shown = job.shown(self.catalogue, self.files)
-        self._line_up(job)
+        with self._naming:
+            upload = new_upload(tenant, time.time_ns(), self._named(folder, files, tenant, replace))
+            self.files.take(folder, upload)
+            job = Job(upload)
+            shown = job.shown(self.catalogue, self.files)
+            self._line_up(job)
         return shown
+
+    def _named(self, folder: Path, files: Sequence[ReceivedFile], tenant: str, replace: bool) -> list[ReceivedFile]:
+        """The files under the names that their documents get."""
+        waiting = self.files.newest_waiting(tenant)
+
+        def is_others(at: int, name: str) -> bool:
+            # A number is ours to give: under a name that the sender did not say, nothing is replaced.
+            if replace and name == files[at].name:
+                return False
+            return self._is_others(folder / str(files[at].number), name, tenant, waiting.get(name))
+
+        return [
+            file if name == file.name else file.model_copy(update={"name": name, "sent_as": file.name})
+            for file, name in zip(files, own_names((file.name for file in files), is_others), strict=True)
+        ]
+
+    def _is_others(self, received: Path, name: str, tenant: str, waiting: Path | None) -> bool:
+        """Whether other content than that of a received file has a name: newest first, as it waits, lies or lay."""
+        source = self.files.source(name, tenant)
+        # In the direction that files move in: what is gone from the one by now is in the other.
+        for held in (waiting, Path(source)):
+            with suppress(FileNotFoundError):
+                if held is not None:
+                    return not same_content(received, held)
+        entries = [self.catalogue.entry(each, tenant) for each in (source, *self._elsewhere.get((tenant, name), ()))]
+        known = {entry.sha256 for entry in entries if entry is not None}
+        return bool(known) and known != {file_facts(received).sha256}
 
     def get(self, id_: str, tenant: str) -> Upload | None:
         """An upload and how far it is; None where this tenant has no such upload, or it ended long ago."""
@@ -171,10 +207,9 @@ class Uploads:
         }
         for tenant in tenants:
             left = dict.fromkeys(Path(source) for source in self.catalogue.unread(tenant) if source not in waiting)
-            for source in self.catalogue.from_elsewhere(tenant):
-                here = self.files.home(tenant) / Path(source).name
-                self._elsewhere.setdefault((tenant, here.name), []).append(source)
-                if here.as_posix() not in waiting:
+            for owner, name in list(self._elsewhere):
+                here = self.files.home(tenant) / name
+                if owner == tenant and here.as_posix() not in waiting:
                     left[here] = None
             files = [
                 ReceivedFile(name=path.name, number=number, bytes=path.stat().st_size)

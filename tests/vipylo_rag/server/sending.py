@@ -46,6 +46,7 @@ def sent_and_read(client: httpx.Client, *files: Sent, **more: Any) -> list[dict[
     """What became of the files of one upload."""
     answer = send(client, *files, **more)
     assert answer.status_code == 202, answer.text
+    more.pop("data", None)
     read: list[dict[str, Any]] = wait_until_done(client, answer.json()["id"], **more)["files"]
     return read
 

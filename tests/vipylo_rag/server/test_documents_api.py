@@ -44,17 +44,53 @@ def test_sent_files_are_read_found_and_listed(index: MultimodalIndex) -> None:
     assert left_over(index) == []
 
 
-def test_the_same_name_again_is_a_new_version(index: MultimodalIndex) -> None:
+def test_the_same_name_again_is_a_new_version_if_it_is_said(index: MultimodalIndex) -> None:
     with running(index) as up:
         old = pdf("old words", "more")
         (first,) = sent_and_read(up.client, ("report.pdf", old))
         (again,) = sent_and_read(up.client, ("report.pdf", old))
-        (second,) = sent_and_read(up.client, ("report.pdf", pdf("new words")))
+        (second,) = sent_and_read(up.client, ("report.pdf", pdf("new words")), data={"replace": "true"})
         assert [file["state"] for file in (first, again, second)] == ["done", "unchanged", "done"]
         assert second["document"] == first["document"]
         assert [(d["name"], d["pages"]) for d in listed(up.client)] == [("report.pdf", 1)]
         assert not up.search("old", mode="lexical") and up.search("new", mode="lexical")
     assert on_disk(index) == ["report.pdf"]
+
+
+def test_the_same_name_for_something_else_is_kept_beside_it(index: MultimodalIndex) -> None:
+    first, second, third = (f"# scan {n}".encode() for n in range(3))
+    with running(index) as up:
+        said = [
+            sent_and_read(up.client, ("scan.md", first)),
+            sent_and_read(up.client, ("other/scan.md", second)),
+            sent_and_read(up.client, ("scan.md", second)),
+            sent_and_read(up.client, ("scan.md", third), ("scan.md", first), ("scan (2).md", third)),
+        ]
+        assert [[(f["name"], f["sent_as"], f["state"]) for f in files] for files in said] == [
+            [("scan.md", None, "done")],
+            [("scan (2).md", "scan.md", "done")],
+            [("scan (2).md", "scan.md", "unchanged")],
+            [
+                ("scan (3).md", "scan.md", "done"),
+                ("scan.md", None, "unchanged"),
+                ("scan (2) (2).md", "scan (2).md", "done"),
+            ],
+        ]
+        assert sorted(page.payload["text"] for page in index.pages()) == [
+            "# scan 0",
+            "# scan 1",
+            "# scan 2",
+            "# scan 2",
+        ]
+    assert on_disk(index) == ["scan (2) (2).md", "scan (2).md", "scan (3).md", "scan.md"]
+
+
+def test_replacing_spares_documents_whose_names_were_not_said(index: MultimodalIndex) -> None:
+    with running(index) as up:
+        sent_and_read(up.client, ("a.md", b"# one"), ("a (2).md", b"# two"))
+        files = sent_and_read(up.client, ("a.md", b"# new"), ("a.md", b"# newer"), data={"replace": "true"})
+        assert [(f["name"], f["sent_as"]) for f in files] == [("a.md", None), ("a (3).md", "a.md")]
+        assert sorted(page.payload["text"] for page in index.pages()) == ["# new", "# newer", "# two"]
 
 
 def test_two_files_of_a_name_in_one_upload_are_two_documents(index: MultimodalIndex) -> None:

@@ -50,7 +50,7 @@ def line(index: MultimodalIndex, patience: float = 300, **options: float) -> Ite
         uploads.stop()
 
 
-def add(uploads: Uploads, *files: Sent, tenant: str = "") -> str:
+def add(uploads: Uploads, *files: Sent, tenant: str = "", replace: bool = False) -> str:
     """Put files into the line; the upload's id."""
     with uploads.receiving() as folder:
         for number, (_, content) in enumerate(files):
@@ -59,7 +59,7 @@ def add(uploads: Uploads, *files: Sent, tenant: str = "") -> str:
             ReceivedFile(name=safe_file_name(name), number=number, bytes=len(content))
             for number, (name, content) in enumerate(files)
         ]
-        return uploads.add(folder, received, tenant).id
+        return uploads.add(folder, received, tenant, replace=replace).id
 
 
 def until(happened: Callable[[], bool], seconds: float = 30) -> None:
@@ -139,13 +139,55 @@ def test_a_newer_version_that_waits_goes_with_its_document(index: MultimodalInde
         old = done(uploads, add(uploads, ("a.md", b"# first"))).files[0]
         held.gate.clear()
         add(uploads, ("long.pdf", LONG))
-        waiting = add(uploads, ("a.md", b"# second"))
+        waiting = add(uploads, ("a.md", b"# second"), replace=True)
         going = uploads.delete(old.document or "", "")
         held.gate.set()
         assert going is not None
         going.result(timeout=30)
         assert done(uploads, waiting).files[0].reason == "it was deleted"
     assert on_disk(index) == ["long.pdf"]
+
+
+def test_a_name_belongs_to_what_waits_under_it(index: MultimodalIndex, held: HeldEmbedder) -> None:
+    with line(index) as uploads:
+        done(uploads, add(uploads, ("a.md", b"# first")))
+        held.gate.clear()
+        add(uploads, ("long.pdf", LONG))
+        waiting = [
+            add(uploads, ("a.md", b"# second"), replace=True),
+            add(uploads, ("a.md", b"# first")),  # which will not be there any more
+            add(uploads, ("a.md", b"# second")),
+            add(uploads, ("a.md", b"# third"), tenant="other"),
+            add(uploads, ("long.pdf", pdf("# of one that is read"))),
+        ]
+        held.gate.set()
+        named = [
+            done(uploads, id_, tenant).files[0] for id_, tenant in zip(waiting, ("", "", "", "other", ""), strict=True)
+        ]
+        assert [file.name for file in named] == ["a.md", "a (2).md", "a.md", "a.md", "long (2).pdf"]
+    assert sorted(page.payload["text"] for page in index.pages() if "#" in page.payload["text"]) == [
+        "# first",
+        "# of one that is read",
+        "# second",
+    ]
+
+
+def test_names_that_were_chosen_outlast_the_server(index: MultimodalIndex) -> None:
+    idle = Uploads(index, ServerOptions())
+    idle.files.make_ready()
+    ids = [add(idle, ("a.md", content)) for content in (b"# one", b"# two", b"# two")]
+    idle.stop()
+    with line(index) as uploads:
+        again = add(uploads, ("a.md", b"# two"))
+        files = [done(uploads, id_).files[0] for id_ in (*ids, again)]
+        assert [(file.name, file.sent_as, file.state) for file in files] == [
+            ("a.md", None, "done"),
+            ("a (2).md", "a.md", "done"),
+            ("a (2).md", "a.md", "unchanged"),
+            ("a (2).md", "a.md", "unchanged"),
+        ]
+    assert sorted(page.payload["text"] for page in index.pages()) == ["# one", "# two"]
+    assert left_over(index) == []
 
 
 def test_reading_that_takes_too_long_is_ended_and_told(index: MultimodalIndex, held: HeldEmbedder) -> None:
@@ -264,7 +306,12 @@ def test_sending_again_replaces_what_came_with_an_import(
     import_index(tmp_path / "index.vipylo", tmp_path / "imported")
     with MultimodalIndex.open(tmp_path / "imported", embedder=held) as imported, line(imported) as uploads:
         assert [d.uploaded for d in uploads.catalogue.listed("", None, "", 0, 10).documents] == [False]
-        done(uploads, add(uploads, ("a.md", b"# a, changed")))
+        (beside,) = done(uploads, add(uploads, ("a.md", b"# another"))).files
+        assert (beside.name, uploads.catalogue.listed("", None, "", 0, 10).total) == ("a (2).md", 2)
+        gone = uploads.delete(beside.document or "", "")
+        assert gone is not None
+        gone.result(timeout=30)
+        done(uploads, add(uploads, ("a.md", b"# a, changed"), replace=True))
         until(lambda: uploads.catalogue.listed("", None, "", 0, 10).total == 1)
         assert [d.uploaded for d in uploads.catalogue.listed("", None, "", 0, 10).documents] == [True]
         assert [page.payload["text"] for page in imported.pages()] == ["# a, changed"]

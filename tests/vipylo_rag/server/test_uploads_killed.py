@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from embedder import ColPaLiQwenEmbedder
-from tests.vipylo_rag.server.sending import left_over, listed, on_disk, pdf, send
+from tests.vipylo_rag.server.sending import left_over, listed, on_disk, pdf, send, sent_and_read
 from vipylo_rag import MultimodalIndex
 
 # Two pages at a time, and each batch takes a while: there is something to be killed in.
@@ -42,6 +42,9 @@ with MultimodalIndex.open(index, embedder=embedder) as opened:
     uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listening])
 """
 FILES = [(f"file {n}.pdf", pdf(*(f"file {n} page {page}" for page in range(8)))) for n in range(5)]
+# Of a name that is taken by then: it gets a number, once.
+ANOTHER = (FILES[0][0], pdf(*(f"another page {page}" for page in range(8))))
+NAMES = [*(name for name, _ in FILES), "file 0 (2).pdf"]
 
 
 @contextmanager
@@ -76,6 +79,7 @@ def test_nothing_is_lost_or_doubled_by_kills(
                 answer = send(client, *FILES)
                 assert answer.status_code == 202
                 taken.append(answer.json()["id"])
+                assert send(client, ANOTHER).json()["files"][0]["name"] == NAMES[-1]
                 # Another one is on its way in when the server dies.
                 half = client.build_request(
                     "POST", "/api/documents", files=[("files", ("half.pdf", b"x" * 10_000_000))]
@@ -102,12 +106,13 @@ def test_nothing_is_lost_or_doubled_by_kills(
         while client.get(f"/api/uploads/{taken[0]}").json()["state"] != "done":
             assert time.monotonic() < until, "the upload is not gone on with"
             time.sleep(0.05)
-        assert {d["name"]: (d["state"], d["pages"]) for d in listed(client)} == {name: ("done", 8) for name, _ in FILES}
+        assert [file["name"] for file in sent_and_read(client, ANOTHER)] == NAMES[-1:]
+        assert {d["name"]: (d["state"], d["pages"]) for d in listed(client)} == {name: ("done", 8) for name in NAMES}
         process.terminate()
         process.wait(timeout=60)
     with MultimodalIndex.open(tmp_path / "index", embedder=tiny_embedder) as index:
-        assert index.store.count() == index.ledger.counts()["pages done"] == 40
-        assert on_disk(index) == sorted(name for name, _ in FILES)
+        assert index.store.count() == index.ledger.counts()["pages done"] == 48
+        assert on_disk(index) == sorted(NAMES)
         assert left_over(index) == []
         found = index.collect(dry_run=True)
         assert (found.lost, found.unknown) == ([], [])

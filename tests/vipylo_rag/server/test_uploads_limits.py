@@ -7,6 +7,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -87,6 +88,12 @@ def test_a_body_without_a_length_is_counted_while_it_comes(small: RunningServer)
         (422, multipart([(b'form-data; name="other"; filename="a.md"', b"# a")])),
         (422, multipart([(b'form-data; name="files"; filename=""', b"")])),
         (422, multipart([(b'attachment; filename="a.md"', b"# a")])),
+        (422, multipart([(b'form-data; name="replace"', b"true")])),
+        (
+            422,
+            multipart([(b'form-data; name="replace"', b"perhaps"), (b'form-data; name="files"; filename="a"', b"#")]),
+        ),
+        (422, multipart([(b'form-data; name="replace"', b"t" * 500_000)])),
     ],
 )
 def test_bodies_that_are_no_upload(status: int, body: bytes, small: RunningServer) -> None:
@@ -206,14 +213,29 @@ def test_more_uploads_than_there_is_room_for_are_refused(index: MultimodalIndex)
         assert sent_and_read(up.client, ("a.md", b"# a"))[0]["state"] == "done"
 
 
-def test_the_same_name_at_the_same_time_is_one_document_whole(index: MultimodalIndex) -> None:
+def _send_at_once(up: RunningServer, contents: list[bytes], **more: Any) -> None:
+    threads = [threading.Thread(target=send, args=(up.client, ("a.md", content)), kwargs=more) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_the_same_name_at_the_same_time_is_so_many_documents(index: MultimodalIndex) -> None:
+    contents = [f"# version {n % 3}".encode() for n in range(6)]
+    with running(index) as up:
+        _send_at_once(up, contents)
+        for upload in up.client.get("/api/uploads").json():
+            (file,) = wait_until_done(up.client, upload["id"])["files"]
+            assert (file["state"] in ("done", "unchanged"), file["reason"]) == (True, None)
+        assert on_disk(index) == ["a (2).md", "a (3).md", "a.md"]
+        assert sorted(page.payload["text"] for page in index.pages()) == ["# version 0", "# version 1", "# version 2"]
+
+
+def test_the_same_name_at_the_same_time_is_one_document_whole_if_it_replaces(index: MultimodalIndex) -> None:
     with running(index) as up:
         contents = [f"# version {n}\n\n{'words ' * n}".encode() for n in range(6)]
-        threads = [threading.Thread(target=send, args=(up.client, ("a.md", content))) for content in contents]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        _send_at_once(up, contents, data={"replace": "true"})
         for upload in up.client.get("/api/uploads").json():
             files = wait_until_done(up.client, upload["id"])["files"]
             assert [(file["state"], file["reason"]) for file in files] == [("done", None)]

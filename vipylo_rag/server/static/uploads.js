@@ -176,10 +176,11 @@ function row(file, upload) {
     "li",
     { class: `upload-file ${state}` },
     h("span", { class: "mark" }, state in known ? icon(known[state]) : h("i", { class: "spinner", "aria-hidden": "true" })),
-    h("span", { class: "upload-name", title: file.name }, file.name),
+    h("span", { class: "upload-name", title: file.sent_as ?? file.name }, file.sent_as ?? file.name),
     h("span", { class: "upload-state" }, words(file, state, upload)),
     state === "sending" ? h("progress", { max: 1, value: upload.sent, "aria-label": file.name }) : null,
     state === "reading" ? h("progress", { "aria-label": file.name }) : null,
+    file.sent_as ? h("p", { class: "reason" }, t("upload.renamed", { name: file.name })) : null,
     file.reason ? h("p", { class: "reason" }, file.reason) : null,
     file.failed_pages.map((one) => h("p", { class: "reason" }, t("documents.failedpage", one))),
   );

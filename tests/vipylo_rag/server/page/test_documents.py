@@ -79,6 +79,19 @@ def test_a_dropped_file_is_uploaded_and_its_document_searched(visit: Visit, writ
     expect(page.locator("#grid .card")).to_have_count(1)
 
 
+def test_a_name_that_is_taken_becomes_another_and_is_told(visit: Visit, writable_server: RunningServer) -> None:
+    page = visit(writable_server.url, "/?view=documents")
+    expect(page.locator("#document-count")).to_have_text("4 tài liệu")
+    for words in ("hóa đơn tháng một", "hóa đơn tháng hai"):
+        page.evaluate(DROP, [list(words.encode()), "IMG_0001.md"])
+        expect(page.locator(".upload-file").first).to_contain_text("Xong, 1 trang")
+    newest, oldest = page.locator(".upload-file").all()
+    expect(newest).to_contain_text("đã lưu thành “IMG_0001 (2).md”")
+    expect(oldest).not_to_contain_text("đã lưu")
+    expect(page.locator("#document-list")).to_contain_text("IMG_0001 (2).md")
+    expect(page.locator("#document-count")).to_have_text("6 tài liệu")
+
+
 def test_a_file_that_is_too_large_is_not_even_sent(visit: Visit, own_index: MultimodalIndex, tmp_path: Path) -> None:
     large = tmp_path / "large.md"
     large.write_text("x" * 3000)
