@@ -219,7 +219,9 @@ class _Asking:
         said = words_in(self.language)
         best = best_passages(self.question, self.hits, self.language)
         if not best:
-            return [AnswerToken(said.not_found), self._answered(said.not_found, found=False, model=None)]
+            # Without pages there is nothing that a model would find either.
+            text = f"{said.not_found}\n\n{said.own_words}" if self.hits else said.not_found
+            return [AnswerToken(text), self._answered(text, found=False, model=None)]
         lines = [said.quoted, *(f"“{_inert_quote(one.quote.text)}” [{one.number}]" for one in best)]
         text = "\n\n".join(lines)
         by_page: dict[int, Quote] = {}

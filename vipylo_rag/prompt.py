@@ -55,6 +55,7 @@ class Words:
     no_picture: str
     no_text: str
     not_found: str
+    own_words: str
     uncited: str
     cut: str
     quoted: str
