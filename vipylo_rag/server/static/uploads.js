@@ -180,7 +180,7 @@ function row(file, upload) {
     h("span", { class: "upload-state" }, words(file, state, upload)),
     state === "sending" ? h("progress", { max: 1, value: upload.sent, "aria-label": file.name }) : null,
     state === "reading" ? h("progress", { "aria-label": file.name }) : null,
-    file.sent_as ? h("p", { class: "reason" }, t("upload.renamed", { name: file.name })) : null,
+    file.sent_as ? h("p", { class: "hint" }, t("upload.renamed", { name: file.name })) : null,
     file.reason ? h("p", { class: "reason" }, file.reason) : null,
     file.failed_pages.map((one) => h("p", { class: "reason" }, t("documents.failedpage", one))),
   );
