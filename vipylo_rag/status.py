@@ -18,6 +18,11 @@ class SourceStatus:
     failed_pages: tuple[PageRow, ...] = ()
     warned_pages: tuple[PageRow, ...] = ()
 
+    @property
+    def failed(self) -> bool:
+        """Whether it failed, whole or in part."""
+        return self.row.state == "failed" or self.pages.failed > 0
+
 
 @dataclass(frozen=True)
 class Whereabouts:
@@ -36,18 +41,13 @@ class Whereabouts:
     same_content: tuple[SourceRow, ...]
 
 
-def statuses(
-    ledger: Ledger, tenant: str = "", paths: Sequence[Path] = (), *, failed: bool = False
-) -> Iterator[SourceStatus]:
-    """The sources of a tenant at and below `paths` (all of them without any); with `failed`, those that failed."""
+def statuses(ledger: Ledger, tenant: str = "", paths: Sequence[Path] = ()) -> Iterator[SourceStatus]:
+    """The sources of a tenant at and below `paths` (all of them without any)."""
     places = [Path(source_name(path)) for path in paths]
     for row in ledger.sources(tenant):
         own = Path(row.archive or row.source)
-        if places and not any(own.is_relative_to(place) or Path(row.source) == place for place in places):
-            continue
-        status = _status(ledger, row)
-        if not failed or row.state == "failed" or status.pages.failed:
-            yield status
+        if not places or any(own.is_relative_to(place) or Path(row.source) == place for place in places):
+            yield _status(ledger, row)
 
 
 def where_is(ledger: Ledger, file: Path, tenant: str = "") -> Whereabouts:

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,11 @@ def test_help_names_the_variables(command: str) -> None:
     told = run(command, "--help").stdout
     wanted = {"ask": "VIPYLO_LLM", "serve": "VIPYLO_SERVER_KEY", "search": "VIPYLO_EMBEDDER"}
     assert f"(env: {wanted[command]})" in told
+
+
+def test_version_is_the_packages() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"vipylo {version('vipylo-rag')}\n")
 
 
 def test_search_prints_a_table(built: Path) -> None:

@@ -27,6 +27,9 @@ def test_status_says_how_each_file_stands(kept: Path) -> None:
     done = run("status", "--index", kept / "index", "--tenant", "an")
     assert "3 documents: 2 done, 1 failed, 0 not finished — 2 pages searchable, 0 failed" in done.stdout
     assert "broken.pdf" in done.stdout and "no readable PDF" in done.stdout
+    shown = run("status", "--index", kept / "index", "--tenant", "an", "--failed").stdout
+    assert "broken.pdf" in shown and "note.md" not in shown
+    assert "3 documents: 2 done, 1 failed, 0 not finished — 2 pages searchable, 0 failed" in shown
     rows = json.loads(run("status", "--index", kept / "index", "--tenant", "an", "--failed", "--json").stdout)
     assert [(Path(row["row"]["source"]).name, row["row"]["attempts"]) for row in rows] == [("broken.pdf", 1)]
     assert "0 documents" in run("status", "--index", kept / "index").stdout  # nobody else's

@@ -56,8 +56,21 @@ app.command("map")(map_)
 app.add_typer(train)
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"vipylo {version('vipylo-rag')}")
+        raise typer.Exit
+
+
 @app.callback()
-def options(verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is done, in detail.")) -> None:
+def options(
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is done, in detail."),
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
     """Index documents as pages and search them by text, by image, or by both."""
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"

@@ -30,14 +30,16 @@ def status(
     from vipylo_rag.tenants import check_tenant
 
     with look_into(index) as ledger:
-        found = list(statuses(ledger, check_tenant(tenant), list(paths or []), failed=failed))
+        found = list(statuses(ledger, check_tenant(tenant), list(paths or [])))
+    listed = [each for each in found if each.failed] if failed else found
     if as_json:
-        print_json([asdict(each) for each in found])
+        print_json([asdict(each) for each in listed])
         return
-    _print(found)
+    _print(listed, found)
 
 
-def _print(found: "list[SourceStatus]") -> None:
+def _print(listed: "list[SourceStatus]", found: "list[SourceStatus]") -> None:
+    """A table of `listed`, and below it the totals of all that was found, listed or not."""
     from collections import Counter
 
     from rich import box
@@ -47,7 +49,7 @@ def _print(found: "list[SourceStatus]") -> None:
 
     console = Console()
     table = Table("document", "state", "pages", "tried", "read s", "embed s", "reason", box=box.SIMPLE)
-    for each in found:
+    for each in listed:
         row = each.row
         pages = f"{each.pages.done}" + (f" + {each.pages.failed} failed" if each.pages.failed else "")
         reasons = [row.reason] if row.reason else []
@@ -62,7 +64,7 @@ def _print(found: "list[SourceStatus]") -> None:
             _seconds(row.embed_seconds),
             Text("\n".join(reasons)),
         )
-    if found:
+    if listed:
         console.print(table)
     states = Counter(each.row.state for each in found)
     pages_done, pages_failed = sum(s.pages.done for s in found), sum(s.pages.failed for s in found)
