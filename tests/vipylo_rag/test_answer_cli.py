@@ -84,6 +84,13 @@ def test_the_command_streams_a_model_and_prints_json(asked_index: Path, server: 
     assert "secret-of-the-test" not in done.stdout + done.stderr
 
 
+def test_the_models_name_stands_on_a_line_of_its_own(asked_index: Path, server: LLMServer) -> None:
+    server.says("Là 29.000.000 đồng [1].")
+    arguments = command(asked_index, "Tiền đặt cọc là bao nhiêu?", "--llm", server.url)
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "answered by test-vl"
+
+
 def test_bad_input_is_one_line(asked_index: Path) -> None:
     done = run(asked_index, "what?", "--llm", "nowhere")
     assert done.returncode == 2 and "give the http:// URL" in done.stderr and "Traceback" not in done.stderr

@@ -130,6 +130,7 @@ def _show(answer: "Answer") -> None:
         if citation.boxes:
             print(f"    {_area(citation)}")
     if answer.model:
+        sys.stdout.flush()  # before what stands on the other stream, where both go to one place
         print(f"answered by {answer.model}", file=sys.stderr)
 
 
