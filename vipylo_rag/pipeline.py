@@ -73,10 +73,10 @@ class LocalPipeline:
         ends = _Ends()
         try:
             while True:
-                idle, begun = line.idle, time.perf_counter()
+                idle, begun, counted = line.idle, time.perf_counter(), books.report.counted
                 event = next(events, None)
-                if idle:  # the model waited for this
-                    books.report.spent("read", time.perf_counter() - begun)
+                if idle:  # the model waited for this; hashing and the like go on in here and count themselves
+                    books.report.spent("read", time.perf_counter() - begun - (books.report.counted - counted))
                 match event:
                     case None:
                         break

@@ -65,6 +65,11 @@ class IngestReport:
         """How many of the sources found are dealt with so far."""
         return self.indexed + self.moved + self.copied + self.unchanged + self.failed
 
+    @property
+    def counted(self) -> float:
+        """Seconds of all stages together."""
+        return sum(list(self.seconds_by_stage.values()))  # a list at once: other threads add stages
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Count the time of a block to a stage."""

@@ -100,7 +100,14 @@ def test_bad_input_is_one_line(asked_index: Path) -> None:
 def test_ctrl_c_is_clean_and_hangs_up(asked_index: Path, server: LLMServer) -> None:
     server.says("word ", endless=True, wait=0.02)
     arguments = command(asked_index, "How thick?", "--llm", server.url)
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # what a shell starts in the background ignores Ctrl-C, and so does all that it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stdout and process.stderr
         assert process.stdout.read(5) == "word "
         process.send_signal(signal.SIGINT)
