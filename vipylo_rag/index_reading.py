@@ -1,28 +1,38 @@
 """Asking an index: search, its pages, and what it holds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from connectors.stores.filters import Filter
-from connectors.stores.protocol import ScoredPoint, SearchMode, StoredPoint, Vector
+from connectors.stores.protocol import ScoredPoint, StoredPoint, Vector
 from embedder.errors import InputError, ViPyloError
 from vipylo_rag.explain import Asked
 from vipylo_rag.opened import OpenedIndex
 from vipylo_rag.overview import overview
-from vipylo_rag.query import ImageInput, Query, SearchRequest, checked_filter, query_vectors
+from vipylo_rag.query import ImageInput, PageMode, Query, SearchRequest, checked_filter, query_vectors
 from vipylo_rag.search import Hit
 from vipylo_rag.tenants import check_tenant, for_tenant
 from vipylo_rag.turnstile import passes
 
+if TYPE_CHECKING:
+    from vipylo_rag.graph.elements import PathStep
+    from vipylo_rag.rerank import Rerank
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request that was checked: its query, and the filter that holds it to its tenant."""
+    """A request that was checked: its query, the filter that holds it to its tenant, and what reorders its hits.
+
+    The query's `top_k` counts what is searched for, `wanted` what the caller gets.
+    """
 
     query: Query
     where: Filter
+    tenant: str
+    wanted: int
+    rerank: "Rerank | None"
 
 
 class IndexReading(OpenedIndex):
@@ -34,8 +44,10 @@ class IndexReading(OpenedIndex):
         images: ImageInput | Sequence[ImageInput] | None = None,
         top_k: int = 10,
         where: Mapping[str, Any] | Filter | None = None,
-        mode: SearchMode = "hybrid",
+        mode: PageMode = "hybrid",
         *,
+        rerank: "Rerank | None" = None,
+        candidates: int = 50,
         tenant: str = "",
     ) -> list[Hit]:
         """The best pages for a text, an image (or several), or both together as one query vector.
@@ -45,14 +57,21 @@ class IndexReading(OpenedIndex):
             images: PIL images or paths of image files.
             top_k: how many hits at most.
             where: a filter over payload fields, such as {"kind": "pdf", "page": {"lte": 3}}.
-            mode: "dense" compares vectors, "lexical" compares words (BM25; needs text), "hybrid" fuses both ranks.
+            mode: "dense" compares vectors, "lexical" compares words (BM25; needs text), "hybrid" fuses both ranks;
+                "graph" goes on from there along the page graph that `build_graph` made, and says by which path.
+            rerank: puts the best candidates into a better order: a callable from hits to hits, or a LlamaIndex node
+                postprocessor (see `vipylo_rag.rerank`).
+            candidates: how many hits `rerank` is given; at least `top_k` are.
             tenant: whose documents are searched; nobody else's are found.
 
         Raises:
             InputError: nothing to search for, a bad top_k, mode or tenant. DocumentError: an unreadable image.
             FilterError: `where` names an unknown field or operator, or compares with a value of the wrong type.
         """
-        request = SearchRequest(text, images, top_k, where, mode, tenant)
+        return self.search_one(SearchRequest(text, images, top_k, where, mode, tenant, rerank, candidates))
+
+    def search_one(self, request: SearchRequest) -> list[Hit]:
+        """`search`, of a request as one thing. See `search` for the errors."""
         (found,) = self.search_many([request])
         if isinstance(found, ViPyloError):
             raise found
@@ -128,22 +147,46 @@ class IndexReading(OpenedIndex):
 
     def _prepared(self, request: SearchRequest) -> Prepared:
         query = Query.of(request.text, request.images, request.top_k, request.mode)
+        if request.rerank is not None:
+            query = replace(query, top_k=max(request.top_k, request.candidates))
         tenant = check_tenant(request.tenant)
         where = checked_filter(request.where, self.fields(tenant)) if request.where is not None else None
-        return Prepared(query, for_tenant(tenant, where))
+        return Prepared(query, for_tenant(tenant, where), tenant, request.top_k, request.rerank)
 
     def _found(self, prepared: Prepared, vector: Vector | None) -> list[Hit] | ViPyloError:
-        query = prepared.query
         try:
-            found = self.store.search(
-                vector, query.words or None, top_k=query.top_k, where=prepared.where, mode=query.mode
+            hits = (
+                self._by_graph(prepared, vector) if prepared.query.mode == "graph" else self._by_store(prepared, vector)
             )
-            return [self._hit(point, point.score, query) for point in found]
+            if prepared.rerank is not None:
+                from vipylo_rag.rerank import reranked
+
+                hits = reranked(prepared.rerank, prepared.query, hits)
+            return hits[: prepared.wanted]
         except ViPyloError as error:
             return error
 
-    def _hit(self, point: ScoredPoint | StoredPoint, score: float, query: Query | None) -> Hit:
-        return Hit.of(point.id, score, dict(point.payload), self.assets, Asked(query, lambda: self.embedder))
+    def _by_store(self, prepared: Prepared, vector: Vector | None) -> list[Hit]:
+        query = prepared.query
+        assert query.mode != "graph"
+        found = self.store.search(vector, query.words or None, top_k=query.top_k, where=prepared.where, mode=query.mode)
+        return [self._hit(point, point.score, query) for point in found]
+
+    def _by_graph(self, prepared: Prepared, vector: Vector | None) -> list[Hit]:
+        from vipylo_rag.graph.search import graph_search
+
+        found = graph_search(self.graph, self.store, prepared.query, vector, prepared.where, prepared.tenant)
+        return [self._hit(one.point, one.point.score, prepared.query, one.path) for one in found]
+
+    def _hit(
+        self,
+        point: ScoredPoint | StoredPoint,
+        score: float,
+        query: Query | None,
+        path: "tuple[PathStep, ...]" = (),
+    ) -> Hit:
+        asked = Asked(query, lambda: self.embedder)
+        return Hit.of(point.id, score, dict(point.payload), self.assets, asked, path)
 
 
 def _is_uuid(id_: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
@@ -16,7 +16,12 @@ from embedder.errors import InputError
 from embedder.prefixes import IMAGE_MARKER, literal
 from embedder.protocol import Embedder, Sample
 
+if TYPE_CHECKING:
+    from vipylo_rag.rerank import Rerank
+
 ImageInput = Image.Image | str | Path
+# What a store compares, and beyond it: the pages that a page graph leads to (see `vipylo_rag.graph`).
+PageMode = SearchMode | Literal["graph"]
 FieldTypes = Mapping[str, frozenset[str]]
 
 _UNFILTERED = frozenset({"text", "asset", "words", "tenant"})
@@ -33,8 +38,10 @@ class SearchRequest:
     images: ImageInput | Sequence[ImageInput] | None = None
     top_k: int = 10
     where: Mapping[str, Any] | Filter | None = None
-    mode: SearchMode = "hybrid"
+    mode: PageMode = "hybrid"
     tenant: str = ""
+    rerank: "Rerank | None" = None
+    candidates: int = 50
 
 
 @dataclass(frozen=True)
@@ -43,20 +50,20 @@ class Query:
 
     words: str
     pictures: tuple[Image.Image, ...]
-    mode: SearchMode
+    mode: PageMode
     top_k: int
 
     @classmethod
     def of(
-        cls, text: str | None, images: ImageInput | Sequence[ImageInput] | None, top_k: int, mode: SearchMode
+        cls, text: str | None, images: ImageInput | Sequence[ImageInput] | None, top_k: int, mode: PageMode
     ) -> "Query":
         """A query from what a caller gave.
 
         Raises:
             InputError: nothing to search for, or a bad top_k or mode. DocumentError: an unreadable image file.
         """
-        if mode not in ("hybrid", "dense", "lexical"):
-            raise InputError(f"mode={mode!r} is none of hybrid, dense, lexical")
+        if mode not in ("hybrid", "dense", "lexical", "graph"):
+            raise InputError(f"mode={mode!r} is none of hybrid, dense, lexical, graph")
         if top_k < 1:
             raise InputError(f"top_k={top_k}: ask for at least 1 hit")
         words = text.strip() if text else ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -18,6 +18,9 @@ from embedder.errors import InputError
 from vipylo_rag.explain import Asked, PageExplanation, explain_page
 from vipylo_rag.page_words import page_words, query_terms
 from vipylo_rag.query import ImageInput, Query
+
+if TYPE_CHECKING:
+    from vipylo_rag.graph.elements import PathStep
 
 SNIPPET_LENGTH = 160
 
@@ -35,6 +38,8 @@ class Hit:
         metadata: all other payload fields.
         words_path: the stored word boxes, or None for a page without them.
         asked: what `explain` needs; None where a hit was pickled or made by hand.
+        path: in graph mode, how the page was reached: from a page that was found directly, by way of an entity, a
+            figure or a neighbouring page, to this page. () where it was found directly.
     """
 
     id: str
@@ -47,9 +52,18 @@ class Hit:
     metadata: dict[str, Any] = field(default_factory=dict)
     words_path: Path | None = None
     asked: Asked | None = field(default=None, repr=False, compare=False)
+    path: "tuple[PathStep, ...]" = ()
 
     @classmethod
-    def of(cls, id_: str, score: float, payload: dict[str, Any], assets: Path, asked: Asked | None = None) -> "Hit":
+    def of(
+        cls,
+        id_: str,
+        score: float,
+        payload: dict[str, Any],
+        assets: Path,
+        asked: Asked | None = None,
+        path: "tuple[PathStep, ...]" = (),
+    ) -> "Hit":
         """A hit from a stored payload; `assets` is what its references are below.
 
         Raises:
@@ -69,6 +83,7 @@ class Hit:
             metadata=said,
             words_path=asset_path(assets, words) if words else None,
             asked=asked,
+            path=path,
         )
 
     @property
