@@ -9,9 +9,10 @@ from embedder.errors import InputError
 from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.ledger import Ledger
 from vipylo_rag.manifest import FILE_NAME, StoreRecord
+from vipylo_rag.places import GRAPH
 
 _PARTS = frozenset(
-    {"assets", "store", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "writer.lock", "work"}
+    {"assets", "store", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "writer.lock", "work", GRAPH}
 )
 
 

@@ -1,9 +1,10 @@
 """What is open of an index: its store, its ledger, its manifest, and the embedder when it is needed."""
 
+import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from embedder.protocol import Embedder
 from vipylo_rag.ledger import SourceRow
@@ -12,6 +13,9 @@ from vipylo_rag.query import FieldTypes, field_types
 from vipylo_rag.status import find_source
 from vipylo_rag.tenants import check_tenant
 from vipylo_rag.turnstile import Turnstile
+
+if TYPE_CHECKING:
+    from vipylo_rag.graph.page_graph import PageGraph
 
 
 class OpenedIndex:
@@ -26,6 +30,8 @@ class OpenedIndex:
         self._embedder = parts.embedder
         self._access = access
         self.turnstile = Turnstile()
+        self._graph: PageGraph | None = None
+        self._opening_graph = threading.Lock()
 
     @property
     def embedder(self) -> Embedder:
@@ -48,6 +54,21 @@ class OpenedIndex:
         """
         self.manifest.check_embedder(embedder, self.directory)
         self._embedder = embedder
+
+    @property
+    def graph(self) -> "PageGraph":
+        """The page graph that `build_graph` made; opened when first asked for, and closed with the index.
+
+        Raises:
+            InputError: there is none. IndexDirectoryError: it is damaged, or of another embedder than the index.
+            StoreError: the server that has it cannot be reached.
+        """
+        with self._opening_graph:
+            if self._graph is None:
+                from vipylo_rag.graph.page_graph import open_graph
+
+                self._graph = open_graph(self.directory, self.manifest, self._access)
+            return self._graph
 
     @property
     def assets(self) -> Path:
@@ -76,8 +97,15 @@ class OpenedIndex:
     def _writing(self) -> AbstractContextManager[None]:
         return writing(self.directory)
 
+    def _close_graph(self) -> None:
+        with self._opening_graph:
+            graph, self._graph = self._graph, None
+            if graph is not None:
+                graph.close()
+
     def close(self) -> None:
-        """Release the store and the ledger. Closing twice is allowed."""
+        """Release the store, the ledger and the graph. Closing twice is allowed."""
+        self._close_graph()
         self.store.close()
         self.ledger.close()
 

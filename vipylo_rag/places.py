@@ -1,4 +1,4 @@
-"""Where uploaded files lie in an index directory: a name for each folder, known to the server and to backups."""
+"""Where uploaded files and the page graph lie in an index directory: a name for each, known to all who must."""
 
 from typing import Final
 
@@ -8,3 +8,5 @@ RECEIVING: Final = ".receiving"
 WAITING: Final = ".waiting"
 # Held by the server that takes uploads.
 SERVER_LOCK: Final = "server.lock"
+# The page graph, in the index directory.
+GRAPH: Final = "graph"
