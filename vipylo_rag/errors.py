@@ -9,3 +9,7 @@ class IndexDirectoryError(ViPyloError):
 
 class BeingWrittenError(IndexDirectoryError):
     """Another process is writing the index: it is to be waited for."""
+
+
+class RerankError(ViPyloError):
+    """A reranker failed, or gave back something else than the hits that it was given; the text names it."""

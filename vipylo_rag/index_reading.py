@@ -86,11 +86,24 @@ class IndexReading(OpenedIndex):
         self.search_each(requests, found.__setitem__)
         return [found[row] for row in range(len(requests))]
 
-    @passes
     def search_each(
         self, requests: Sequence[SearchRequest], tell: Callable[[int, list[Hit] | ViPyloError], None]
     ) -> None:
         """`search_many` that tells what each request, by its row, has found or met as soon as that is known."""
+        # A reranker may take long, and may ask this index itself: outside, where a change of the store can pass it.
+        unordered: list[tuple[int, Prepared, list[Hit]]] = []
+        self._search_each(requests, tell, unordered)
+        for row, one, hits in unordered:
+            tell(row, _reranked(one, hits))
+
+    @passes
+    def _search_each(
+        self,
+        requests: Sequence[SearchRequest],
+        tell: Callable[[int, list[Hit] | ViPyloError], None],
+        unordered: list[tuple[int, Prepared, list[Hit]]],
+    ) -> None:
+        """Tells what is found; hits that are to be reranked go to `unordered` instead."""
         prepared: dict[int, Prepared] = {}
         for row, request in enumerate(requests):
             try:
@@ -99,7 +112,11 @@ class IndexReading(OpenedIndex):
                 tell(row, error)
         vectors = query_vectors([one.query for one in prepared.values()], lambda: self.embedder)
         for (row, one), vector in zip(prepared.items(), vectors, strict=True):
-            tell(row, vector if isinstance(vector, ViPyloError) else self._found(one, vector))
+            found = vector if isinstance(vector, ViPyloError) else self._found(one, vector)
+            if one.rerank is None or isinstance(found, ViPyloError):
+                tell(row, found)
+            else:
+                unordered.append((row, one, found))
 
     @passes
     def pages(self, where: Mapping[str, Any] | Filter | None = None, *, tenant: str = "") -> list[StoredPoint]:
@@ -148,6 +165,9 @@ class IndexReading(OpenedIndex):
     def _prepared(self, request: SearchRequest) -> Prepared:
         query = Query.of(request.text, request.images, request.top_k, request.mode)
         if request.rerank is not None:
+            from vipylo_rag.rerank import check_rerank
+
+            check_rerank(request.rerank, request.candidates)
             query = replace(query, top_k=max(request.top_k, request.candidates))
         tenant = check_tenant(request.tenant)
         where = checked_filter(request.where, self.fields(tenant)) if request.where is not None else None
@@ -158,11 +178,7 @@ class IndexReading(OpenedIndex):
             hits = (
                 self._by_graph(prepared, vector) if prepared.query.mode == "graph" else self._by_store(prepared, vector)
             )
-            if prepared.rerank is not None:
-                from vipylo_rag.rerank import reranked
-
-                hits = reranked(prepared.rerank, prepared.query, hits)
-            return hits[: prepared.wanted]
+            return hits[: prepared.query.top_k]
         except ViPyloError as error:
             return error
 
@@ -187,6 +203,16 @@ class IndexReading(OpenedIndex):
     ) -> Hit:
         asked = Asked(query, lambda: self.embedder)
         return Hit.of(point.id, score, dict(point.payload), self.assets, asked, path)
+
+
+def _reranked(prepared: Prepared, hits: list[Hit]) -> list[Hit] | ViPyloError:
+    from vipylo_rag.rerank import reranked
+
+    assert prepared.rerank is not None
+    try:
+        return reranked(prepared.rerank, prepared.query, hits, prepared.tenant)[: prepared.wanted]
+    except ViPyloError as error:
+        return error
 
 
 def _is_uuid(id_: str) -> bool:
