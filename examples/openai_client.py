@@ -111,7 +111,7 @@ def table(samples: list[Sample], cosines: Vectors) -> str:
         cells = (f'<td style="background:rgba(11,110,110,{max(0.0, float(one)) ** 2:.2f})">{one:.2f}' for one in row)
         rows += f"<tr>{head}{''.join(cells)}"
     style = "img{max-width:7em;max-height:7em}th{max-width:9em;font:13px system-ui}td{text-align:center;padding:1em}"
-    return f"<!doctype html><meta charset=utf-8><style>{style}</style><table><tr><th>{''.join(heads)}{rows}</table>"
+    return f"<!doctype html><meta charset=utf-8><meta name=color-scheme content=light><style>{style}</style><table><tr><th>{''.join(heads)}{rows}</table>"
 
 
 def main(arguments: list[str] | None = None) -> int:
