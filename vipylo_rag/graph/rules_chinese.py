@@ -1,0 +1,173 @@
+"""Names of people, organisations and places in Chinese, by family names, titles and what organisations' names end with."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from vipylo_rag.graph.elements import NAME
+from vipylo_rag.graph.rules_text import HAN, Found
+
+_FAMILIES: Final = (
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤温康施文牛樊葛邢安齐"
+    "王李張劉陳楊黃趙吳馬羅鄭謝許韓馮鄧葉蘇魏呂盧鍾譚陸賈韋鄒"
+)
+_DOUBLE: Final = "欧阳|司马|诸葛|上官|皇甫|令狐|慕容|司徒|东方|尉迟|公孙|夏侯"
+_FAMILY: Final = rf"(?:{_DOUBLE}|[{_FAMILIES}])"
+_TITLE: Final = "先生|女士|小姐|教授|博士|医生|医师|护士|经理|总经理|主任|董事长|总监|律师|老师|工程师|同志|校长|院长|部长|市长|书记|主席|总裁|院士|处长|科长|局长"
+_BEFORE: Final = "姓名|联系人|负责人|法定代表人|代表人|代表|出租人|承租人|出租方|承租方|买方|卖方|患者|病人|医生|医师|作者|签字|签名|审核人|制表人|经办人|收件人|寄件人|投保人|被保险人|主任|教授|经理|董事长|总裁|校长|工程师|律师|客户|用户|乘客|持证人|申请人|房东|租客"
+# In a given name, these are rather the next word.
+_NO_GIVEN: Final = "的了和与及或是在有为对以于从到由被把将向给让说等先女小教博医经总主董律老同校院部市书签审公司方人"
+_PEOPLE: Final = (
+    re.compile(
+        rf"(?<![{_FAMILIES}])(?P<name>{_FAMILY}[{HAN}--[{_NO_GIVEN}]]{{1,2}}?)(?:{_TITLE})"
+        if False
+        else rf"(?P<name>{_FAMILY}(?![{_NO_GIVEN}])[{HAN}](?:(?![{_NO_GIVEN}])[{HAN}])?)(?={_TITLE})"
+    ),
+    re.compile(
+        rf"(?:{_BEFORE})(?:（[^）\n]{{1,8}}）|\([^)\n]{{1,8}}\))?[ \t]*(?:[:：][ \t]*\n?[ \t]*|[ \t]+|(?<=主任|教授|经理|律师)|(?<=董事长)|(?<=工程师))"
+        rf"(?P<name>{_FAMILY}(?![{_NO_GIVEN}])[{HAN}](?:(?![{_NO_GIVEN}])[{HAN}])?)(?![{HAN}])"
+    ),
+    re.compile(rf"(?:由|请|找)(?P<name>{_FAMILY}[{HAN}]{{1,2}})(?=负责|主持|签|编写|撰写|担任|审核|批准|联系)"),
+)
+_FUNCTION: Final = (
+    "的了和与及或是在有为对以于从到由被把将向给让使而但这那此其之所者们我你您他她它各每该某着过请因当经按跟同至"
+)
+_SUFFIX: Final = (
+    "股份有限公司|有限责任公司|有限公司|集团公司|总公司|分公司|公司|集团|大学|学院|医院|银行|研究院|研究所|研究中心|委员会|人民法院|法院|检察院|人民政府|协会|学会|中学|小学|出版社|博物馆|图书馆|事务所|派出所|工厂|电视台|基金会|公安局|税务局|管理局|监督局|教育局|卫生局|"
+    "教育部|卫生部|财政部|商务部|外交部|国防部|公安部"
+)
+_GENERIC: Final = frozenset(
+    f"{before}{suffix}"
+    for before in (
+        "",
+        "本",
+        "该",
+        "贵",
+        "我",
+        "我们",
+        "一家",
+        "各",
+        "其他",
+        "某",
+        "子",
+        "分",
+        "总",
+        "母",
+        "新",
+        "原",
+        "保险",
+        "两家",
+        "外国",
+        "外资",
+        "物业",
+        "上市",
+        "科技",
+        "大",
+        "小",
+        "多家",
+        "所有",
+        "任何",
+        "国有",
+        "股份",
+        "有限",
+        "商业",
+        "综合",
+        "附近",
+        "当地",
+    )
+    for suffix in (*_SUFFIX.split("|"),)
+)
+_ORGANISATION = re.compile(rf"[{HAN}A-Za-z0-9（）()·&]{{2,26}}?(?:{_SUFFIX})(?![{HAN}]{{0,2}}(?:{_SUFFIX}))")
+_PLACES: Final = (
+    "北京|上海|天津|重庆|河北|山西|辽宁|吉林|黑龙江|江苏|浙江|安徽|福建|江西|山东|河南|湖北|湖南|广东|海南|四川|贵州|云南|陕西|甘肃|青海|台湾|内蒙古|广西|西藏|宁夏|新疆|香港|澳门|深圳|广州|杭州|南京|武汉|成都|西安|苏州|青岛|大连|宁波|厦门|沈阳|哈尔滨|长春|济南|郑州|长沙|昆明|南宁|福州|合肥|南昌|"
+    "贵阳|兰州|海口|三亚|东莞|佛山|无锡|常州|温州|珠海|中山|惠州|桂林|洛阳|烟台|徐州|台北|高雄|景德镇|义乌|中国|越南|河内|胡志明市|岘港|海防|顺化|芽庄|会安|美国|英国|法国|德国|日本|韩国|新加坡|泰国|印度|俄罗斯|澳大利亚|加拿大|意大利|西班牙|东京|纽约|伦敦|巴黎|柏林|欧洲|亚洲|非洲|欧盟|联合国"
+)
+_GAZETTEER = re.compile(rf"(?:{_PLACES})(?:(?<!国)(?:省|市|自治区))?")
+_AREA = re.compile(
+    rf"(?:(?<=[省市州区县，。、：:\s（(])|(?<=[在到从于位]))(?P<name>(?:(?![{_FUNCTION}])[{HAN}]){{1,4}}?(?:市|县|区|镇|乡|街道|路|大道))(?!场|民|政|别|域|分|间|由|线|径|上|口|人|面)"
+)
+_NO_AREA: Final = re.compile(
+    r".*(?:城市|都市|超市|上市|门市|股市|地区|社区|园区|小区|灾区|景区|校区|市区|郊区|厂区|山区|城区|区县|公路|道路|铁路|电路|线路|网路|通路|思路|出路|马路|回路|短路|开路|高速|乡镇|城镇|城乡|各市|本市|全市|本县|一路|旁路|管路|油路|水路|气路)"
+)
+_TITLED = re.compile(r"《(?P<name>[^《》\n]{2,40})》")
+
+
+def chinese_names(text: str) -> Iterator[Found]:
+    """The Chinese names in a text: works in 《》, people, organisations, places."""
+    if not re.search(rf"[{HAN}]", text):
+        return
+    taken: list[tuple[int, int]] = []
+
+    def free(start: int, end: int) -> bool:
+        return all(end <= a or b <= start for a, b in taken[-40:])
+
+    for one in [*_works(text), *_organisations(text), *_people(text), *_places(text)]:
+        if free(one.start, one.end):
+            taken.append((one.start, one.end))
+            yield one
+
+
+def _works(text: str) -> Iterator[Found]:
+    for match in _TITLED.finditer(text):
+        yield Found(NAME, match["name"].strip(), match.start("name"), match.end("name"))
+
+
+def _organisations(text: str) -> Iterator[Found]:
+    for match in _ORGANISATION.finditer(text):
+        written = match[0]
+        begin = 0
+        # From the last place, or behind the last word that belongs to the sentence, is the name.
+        for cut in re.finditer(rf"[{_FUNCTION}]|^(?:甲方|乙方|丙方|供方|需方|名称|单位|卖方|买方|如|即)", written[:-2]):
+            if written[cut.start() : cut.start() + 2] not in (
+                "中和",
+                "和平",
+                "和谐",
+                "共和",
+                "同济",
+                "同仁",
+                "有限",
+                "以色",
+                "经济",
+                "经贸",
+                "人和",
+                "为民",
+                "对外",
+                "同方",
+                "大同",
+            ) and not re.match(r"(?:共和|太和|永和|协和)", written[max(0, cut.start() - 1) : cut.start() + 1]):
+                begin = cut.end()
+        name = written[begin:]
+        if name.startswith((")", "）")) or name.count("（") != name.count("）") or name.count("(") != name.count(")"):
+            inner = max(name.rfind("（"), name.rfind("("), name.rfind("）"), name.rfind(")"))
+            begin += inner + 1
+            name = written[begin:]
+        if len(name) >= 4 and name not in _GENERIC and re.search(rf"[{HAN}]", name):
+            yield Found(NAME, name, match.start() + begin, match.end())
+
+
+def _people(text: str) -> Iterator[Found]:
+    known: dict[str, None] = {}
+    for form in _PEOPLE:
+        for match in form.finditer(text):
+            name = match["name"]
+            if not re.search(rf"{_GENERIC_PERSON}", name):
+                known[name] = None
+    for name in known:
+        for match in re.finditer(re.escape(name), text):
+            yield Found(NAME, name, match.start(), match.end())
+
+
+_GENERIC_PERSON: Final = (
+    "经理|工程|主管|技术|高级|金融|万元|方案|任何|余额|文件|石油|安全|段落|温度|金额|时间|高等|程序|方法"
+)
+
+
+def _places(text: str) -> Iterator[Found]:
+    for match in _GAZETTEER.finditer(text):
+        name = match[0]
+        bare = re.sub(r"(?<=..)(?:省|自治区)$|(?<=..)市$", "", name) if name != "胡志明市" else name
+        yield Found(NAME, bare, match.start(), match.end())
+    for match in _AREA.finditer(text):
+        name = match["name"]
+        if len(name) >= 3 and not _NO_AREA.match(name):
+            yield Found(NAME, name, match.start(), match.end())
