@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from llama_index.core.graph_stores.types import KG_NODES_KEY, KG_RELATIONS_KEY, EntityNode
+from llama_index.core.graph_stores.types import KG_NODES_KEY, KG_RELATIONS_KEY, EntityNode, Relation
 from llama_index.core.schema import BaseNode, MetadataMode, TransformComponent
 from pydantic import Field, field_validator
 
-from vipylo_rag.graph.elements import AMOUNT, CODE, DATE, HEADING, NAME, TERM, normal_name
+from vipylo_rag.graph.elements import AMOUNT, CODE, DATE, HEADING, MENTIONS, NAME, TERM, normal_name
 from vipylo_rag.graph.rules_amounts import amounts
 from vipylo_rag.graph.rules_codes import codes
 from vipylo_rag.graph.rules_dates import dates
@@ -58,11 +58,21 @@ class RuleExtractor(TransformComponent):
         return RULES_VERSION
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[BaseNode]:
-        """The same nodes, their entities added to `metadata[KG_NODES_KEY]`; there are no relations among them."""
+        """The same nodes: `metadata[KG_NODES_KEY]` has their entities, `metadata[KG_RELATIONS_KEY]` that the node
+        mentions them, without which LlamaIndex's own graph would not lead from an entity to its pages."""
         for node in nodes:
             found = self.entities(node.get_content(metadata_mode=MetadataMode.NONE))
+            said = [
+                Relation(
+                    label=MENTIONS,
+                    source_id=node.node_id,
+                    target_id=one.id,
+                    properties={key: one.properties[key] for key in ("count", "surface")},
+                )
+                for one in found
+            ]
             node.metadata[KG_NODES_KEY] = [*node.metadata.get(KG_NODES_KEY, []), *found]
-            node.metadata.setdefault(KG_RELATIONS_KEY, [])
+            node.metadata[KG_RELATIONS_KEY] = [*node.metadata.get(KG_RELATIONS_KEY, []), *said]
         return list(nodes)
 
     def entities(self, text: str) -> list[EntityNode]:
@@ -107,7 +117,7 @@ class _Mentions:
         said: list[str] = []
         for place in self.places[:4]:
             sentence = page.context(*place)
-            if sentence not in said and len(" ".join([*said, sentence])) <= _MOST_CONTEXT or not said:
+            if not said or (sentence not in said and len(" ".join([*said, sentence])) <= _MOST_CONTEXT):
                 said.append(sentence)
         return EntityNode(
             name=self.first.name,
