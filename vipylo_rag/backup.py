@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from vipylo_rag.opening import Parts
 from vipylo_rag.places import RECEIVING, SERVER_LOCK, UPLOADS
 
 
-def backup(parts: Parts, target: Path) -> None:
-    """Copy an index to `target`; see `MultimodalIndex.backup`. Call it as the only writer.
+def backup(parts: Parts, target: Path, also: Callable[[Path], None] = lambda draft: None) -> None:
+    """Copy an index to `target`; see `MultimodalIndex.backup`. Call it as the only writer. `also` copies more into it.
 
     Pictures are copied, not linked: a backup must survive what happens to the files it was made of.
     """
@@ -25,6 +25,7 @@ def backup(parts: Parts, target: Path) -> None:
         parts.store.backup(draft / "store")
         copy_ledger(parts.directory / "ledger.sqlite", draft / "ledger.sqlite")
         shutil.copytree(parts.directory / "assets", draft / "assets", ignore=shutil.ignore_patterns("*.part"))
+        also(draft)
         _copy_uploads(parts.directory / UPLOADS, draft / UPLOADS)
         store = StoreRecord(options=in_one_piece(parts.manifest.store.options))
         Manifest(embedder=parts.manifest.embedder, store=store).write(draft)

@@ -10,9 +10,9 @@ from embedder.protocol import Embedder
 from vipylo_rag.backup import backup
 from vipylo_rag.cluster import Cluster
 from vipylo_rag.collect import Collected, collect
+from vipylo_rag.index_graph import IndexGraphing
 from vipylo_rag.ingest_options import IngestOptions
 from vipylo_rag.manifest import Manifest
-from vipylo_rag.opened import OpenedIndex
 from vipylo_rag.opening import embedder_record, tidied
 from vipylo_rag.pipeline import LocalPipeline, Pipeline
 from vipylo_rag.reindex import BATCH_PAGES, ReindexReport, rebuild
@@ -24,7 +24,7 @@ from vipylo_rag.tenants import check_tenant
 from vipylo_rag.transfer import ExportReport, export_index
 
 
-class IndexWriting(OpenedIndex):
+class IndexWriting(IndexGraphing):
     """What changes an index."""
 
     def ingest(
@@ -83,7 +83,9 @@ class IndexWriting(OpenedIndex):
             optimize=optimize,
         )
         with self._writing():
-            return run(self._parts(), self._pipeline(cluster, stop), _paths(paths), options, progress)
+            report = run(self._parts(), self._pipeline(cluster, stop), _paths(paths), options, progress)
+            self._graph_follows(options.tenant)
+        return report
 
     def resume(
         self,
@@ -103,7 +105,9 @@ class IndexWriting(OpenedIndex):
         """
         with self._writing():
             paths, options = unfinished(self.ledger, loader_options or {})
-            return run(self._parts(), self._pipeline(cluster), paths, options, progress)
+            report = run(self._parts(), self._pipeline(cluster), paths, options, progress)
+            self._graph_follows(options.tenant)
+        return report
 
     def retry(
         self,
@@ -128,7 +132,9 @@ class IndexWriting(OpenedIndex):
             loader_options=loader_options or {},
         )
         with self._writing():
-            return retry(self._parts(), self._pipeline(None), _paths(paths), options, progress)
+            report = retry(self._parts(), self._pipeline(None), _paths(paths), options, progress)
+            self._graph_follows(options.tenant)
+        return report
 
     def plan(
         self,
@@ -150,14 +156,16 @@ class IndexWriting(OpenedIndex):
     def delete(self, source: str | Path, *, tenant: str = "") -> int:
         """Remove a document by the name it was ingested under, or by its path; returns how many pages went away.
 
-        With an archive or a mail, what came out of it goes too.
+        With an archive or a mail, what came out of it goes too; what the page graph has of it goes at once.
 
         Raises:
             InputError: no such source in this index.
         """
         name = self.find_source(source, tenant=tenant)
         with self._writing():
-            return delete_document(self.store, self.ledger, self.assets, name, tenant)
+            deleted = delete_document(self.store, self.ledger, self.assets, name, tenant)
+            self._graph_follows(tenant)
+        return deleted
 
     def reindex(
         self,
@@ -193,6 +201,7 @@ class IndexWriting(OpenedIndex):
             )  # fmt: skip
             if rebuilt.store is not None:
                 with self.turnstile.alone():
+                    self._close_graph()  # its vectors are of the old embedder
                     rebuilt.manifest.switch(self.directory)
                     replaced, self.store = self.store, rebuilt.store
                     self.manifest, self._embedder = rebuilt.manifest, loaded or self._embedder
@@ -215,19 +224,24 @@ class IndexWriting(OpenedIndex):
         with self._writing():
             found = collect(self._parts(), self._access, dry_run=dry_run, abandon=abandon)
             self.manifest = Manifest.read(self.directory)
+            if not dry_run:
+                self._graph_follows()
         return found
 
     def backup(self, folder: str | Path) -> None:
-        """Copy the index to a folder that does not exist yet, as an index of its own (with the embedded engine).
+        """Copy the index with its page graph to a folder that does not exist yet, as an index of its own (with the
+        embedded engine, and the graph in the folder too).
 
         Raises:
             IndexDirectoryError: the folder exists, or another process is writing.
         """
         with self._writing():
-            backup(self._parts(), Path(folder))
+            backup(self._parts(), Path(folder), self._copy_graph)
 
     def export(self, file: str | Path, progress: Callable[[int, int], None] | None = None) -> ExportReport:
         """Write the whole index to one file, which `vipylo_rag.transfer.import_index` reads into any engine.
+
+        The page graph is left out: `build_graph` makes it anew from the pages.
 
         Args:
             file: must not exist yet.

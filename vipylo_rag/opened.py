@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from embedder.protocol import Embedder
+from vipylo_rag.graph.graph_vectors import GraphVectors
 from vipylo_rag.ledger import SourceRow
 from vipylo_rag.opening import Access, Parts, writing
 from vipylo_rag.query import FieldTypes, field_types
@@ -31,7 +32,8 @@ class OpenedIndex:
         self._access = access
         self.turnstile = Turnstile()
         self._graph: PageGraph | None = None
-        self._opening_graph = threading.Lock()
+        self._graph_vectors = GraphVectors(parts.directory, access)
+        self._opening_graph = threading.RLock()
 
     @property
     def embedder(self) -> Embedder:
@@ -67,7 +69,7 @@ class OpenedIndex:
             if self._graph is None:
                 from vipylo_rag.graph.page_graph import open_graph
 
-                self._graph = open_graph(self.directory, self.manifest, self._access)
+                self._graph = open_graph(self.directory, self.manifest, self._graph_vectors)
             return self._graph
 
     @property
@@ -102,6 +104,7 @@ class OpenedIndex:
             graph, self._graph = self._graph, None
             if graph is not None:
                 graph.close()
+            self._graph_vectors.close()
 
     def close(self) -> None:
         """Release the store, the ledger and the graph. Closing twice is allowed."""

@@ -13,6 +13,8 @@ class Settings(BaseSettings):
         llm: VIPYLO_LLM, what answers questions: URL of an OpenAI-style server, or directory of a Qwen2-VL checkpoint.
         llm_model: VIPYLO_LLM_MODEL, the model's name on that server.
         llm_key: VIPYLO_LLM_KEY, that server's key.
+        graph_user: VIPYLO_GRAPH_USER, for a page graph on a Neo4j server.
+        graph_password: VIPYLO_GRAPH_PASSWORD, that user's.
         server_key: VIPYLO_SERVER_KEY, the key that `vipylo serve` asks its callers for.
     """
 
@@ -24,4 +26,6 @@ class Settings(BaseSettings):
     llm: str | None = None
     llm_model: str | None = None
     llm_key: str | None = None
+    graph_user: str = "neo4j"
+    graph_password: str | None = None
     server_key: str | None = None

@@ -10,16 +10,15 @@ from llama_index.core.graph_stores.types import LabelledNode, PropertyGraphStore
 
 from connectors.page import PAGE_NAMESPACE
 from connectors.stores.filters import AnyOf
-from connectors.stores.open import open_store
 from connectors.stores.protocol import Vector, VectorStore
+from embedder.errors import InputError
 from vipylo_rag.graph.facts import GraphFacts
+from vipylo_rag.graph.graph_vectors import GraphVectors
 from vipylo_rag.graph.local_store import LocalGraphStore
-from vipylo_rag.manifest import Manifest, StoreRecord
-from vipylo_rag.opening import Access
+from vipylo_rag.manifest import Manifest
 from vipylo_rag.places import GRAPH
 
 GRAPH_FILE: Final = "graph.json"
-VECTORS: Final = "vectors"
 _IDS: Final = 1000  # of a question to the store: some send them over the network
 
 
@@ -90,7 +89,7 @@ def _asked(ids: Collection[str]) -> Iterator[list[str]]:
     return (wanted[start : start + _IDS] for start in range(0, len(wanted), _IDS))
 
 
-def open_graph(directory: Path, manifest: Manifest, access: Access) -> PageGraph:
+def open_graph(directory: Path, manifest: Manifest, vectors: GraphVectors) -> PageGraph:
     """The graph of an index.
 
     Raises:
@@ -101,33 +100,23 @@ def open_graph(directory: Path, manifest: Manifest, access: Access) -> PageGraph
     facts.check_embedder(manifest.embedder, directory)
     store = open_graph_store(directory, facts.url)
     try:
-        return PageGraph(store, open_vectors(directory, manifest, access), facts)
+        return PageGraph(store, vectors.open(manifest), facts)
     except BaseException:
         close_graph_store(store)
         raise
 
 
 def open_graph_store(directory: Path, url: str | None) -> PropertyGraphStore:
-    """Where nodes and relations are: the file in the index directory, or a server.
+    """Where nodes and relations are: the file in the index directory, or a Neo4j server.
 
     Raises:
         IndexDirectoryError: the file is missing or damaged.
         StoreError, PluginError, InputError: the server's store cannot be used.
     """
+    if url:
+        try:
+            from vipylo_rag.graph.neo4j_store import open_neo4j
+        except ImportError as error:
+            raise InputError('a graph on a Neo4j server needs an extra: pip install "vipylo-rag[neo4j]"') from error
+        return open_neo4j(url)
     return LocalGraphStore.from_persist_path(directory / GRAPH / GRAPH_FILE)
-
-
-def open_vectors(directory: Path, manifest: Manifest, access: Access) -> VectorStore:
-    """The vectors of entities and figures, made if they are not there: on the index's Qdrant server in a collection
-    beside its own, else in the index directory."""
-    record = vectors_record(manifest.store)
-    place: str | Path = record.url or directory / GRAPH / VECTORS
-    return open_store(place, manifest.embedder.dim, collection=record.collection, api_key=access.api_key)
-
-
-def vectors_record(pages: StoreRecord) -> StoreRecord:
-    """Where the graph's vectors are, by where the pages' are. A third party's engine may hold one collection only, so
-    they stay beside it."""
-    if pages.url is None or not pages.url.startswith(("http://", "https://")):
-        return StoreRecord()
-    return StoreRecord(url=pages.url, collection=f"{pages.collection}-{GRAPH}")

@@ -1,0 +1,141 @@
+"""The page graph of an index: building it, and keeping it in step with what the index holds."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedder.errors import ViPyloError
+from vipylo_rag.errors import IndexDirectoryError
+from vipylo_rag.opened import OpenedIndex
+from vipylo_rag.places import GRAPH
+from vipylo_rag.tenants import check_tenant
+
+if TYPE_CHECKING:
+    from llama_index.core.schema import TransformComponent
+
+    from vipylo_rag.graph.report import GraphProgress, GraphReport
+    from vipylo_rag.graph.upkeep import GraphFolder
+
+logger = logging.getLogger(__name__)
+
+
+class IndexGraphing(OpenedIndex):
+    """What makes an index's page graph, and what the changes of the index change in it."""
+
+    def build_graph(
+        self,
+        extractor: "str | TransformComponent | None" = None,
+        *,
+        llm: Any = None,
+        tenant: str = "",
+        url: str | None = None,
+        progress: "GraphProgress | None" = None,
+    ) -> "GraphReport":
+        """Make the graph of documents, pages, figures and entities that `search(mode="graph")` walks, or bring it up to
+        date: new and changed pages are read, what left the index goes.
+
+        Killed at any moment, the graph is as it was, and the next call completes the work. With another extractor than
+        before, the tenant's pages are read again; after `reindex`, entities and figures are embedded again.
+
+        Args:
+            extractor: what finds entities and relations: "rules" (no model), "llm", a third party's name (entry points
+                `vipylo_rag.extractors`), or any LlamaIndex extractor, as `PropertyGraphIndex(kg_extractors=…)` has it.
+                None: "llm" where one is given, else "rules".
+            llm: the language model that "llm" asks: any of LlamaIndex, or what `vipylo_rag.llm.load_llm` gives.
+            tenant: whose pages; nobody's entities are another's, even of the same name.
+            url: a Neo4j server that keeps nodes and relations, as "neo4j://host:7687/database" (one database for one
+                index; user and password from VIPYLO_GRAPH_USER and VIPYLO_GRAPH_PASSWORD), or "local": a file in the
+                index directory. None: where they are, which is "local" at first.
+            progress: called with the report so far.
+
+        Raises:
+            InputError, PluginError: no such extractor, or one that needs an LLM and has none.
+            LLMError: the model cannot be reached. StoreError: a store cannot.
+            IndexDirectoryError: another process is writing.
+        """
+        from vipylo_rag.graph.build import GraphBuild
+        from vipylo_rag.graph.extractors import extractor_identity, load_extractor
+        from vipylo_rag.graph.facts import GraphFacts, TenantFacts
+        from vipylo_rag.graph.page_graph import PageGraph, close_graph_store
+        from vipylo_rag.graph.upkeep import use_extractor
+
+        check_tenant(tenant)
+        loaded = load_extractor(extractor, llm)
+        identity = extractor_identity(loaded)
+        with self._writing(), self._graph_folder().opened(url) as parts:
+            use_extractor(parts.readings, tenant, identity)
+            report = GraphBuild(parts, loaded, self.embedder, progress).run(tenant)
+            known = {
+                name: said.model_copy(update={"pages": parts.readings.count("pages", name)})
+                for name, said in self._built_tenants().items()
+            }
+            known[tenant] = TenantFacts(extractor=identity, pages=report.pages, built=TenantFacts.now())
+            place = parts.readings.fact("url") or None
+            facts = GraphFacts(embedder=self.manifest.embedder, url=place, tenants=known)
+            facts.write(self.directory)
+            with self.turnstile.alone(), self._opening_graph:
+                replaced, self._graph = self._graph, PageGraph(parts.store, parts.vectors, facts)
+            if replaced is not None:
+                close_graph_store(replaced.store)
+        return report
+
+    def _built_tenants(self) -> "dict[str, Any]":
+        from vipylo_rag.graph.facts import GraphFacts
+
+        try:
+            return dict(GraphFacts.read(self.directory).tenants)
+        except ViPyloError:
+            return {}
+
+    def _graph_folder(self) -> "GraphFolder":
+        from vipylo_rag.graph.upkeep import GraphFolder
+
+        return GraphFolder(self._parts(), self._graph_vectors)
+
+    def _graph_follows(self, tenant: str | None = None, sources: Sequence[str] | None = None) -> None:
+        """Take out of the graph, at once, what has left the index. Call it as the only writer.
+
+        A graph that is damaged is deleted: it is to be made anew in any case, and would keep the text of documents that
+        are gone.
+
+        Raises:
+            StoreUnavailableError: the server that has the graph is away.
+        """
+        if not (self.directory / GRAPH / "readings.sqlite").exists():
+            return
+        from vipylo_rag.graph.upkeep import follow
+
+        folder = self._graph_folder()
+        with self.turnstile.alone(), self._opening_graph:
+            try:
+                facts = follow(folder, tenant, sources)
+            except IndexDirectoryError as error:
+                logger.warning("the damaged page graph is deleted; make it anew with `vipylo graph build`: %s", error)
+                folder.remove()
+                self._graph = None
+                return
+            if facts is not None and self._graph is not None:
+                self._reopen_graph()
+
+    def _reopen_graph(self) -> None:
+        from vipylo_rag.graph.page_graph import close_graph_store, open_graph
+
+        replaced, self._graph = self._graph, None
+        if replaced is not None:
+            close_graph_store(replaced.store)
+        self._graph = open_graph(self.directory, self.manifest, self._graph_vectors)
+
+    def _copy_graph(self, target: Path) -> None:
+        """Copy the graph, where there is one, into a copy of the index."""
+        from vipylo_rag.graph.facts import FACTS
+        from vipylo_rag.graph.upkeep import copy_graph
+
+        if not (self.directory / GRAPH / FACTS).exists():
+            return
+        try:
+            copy_graph(self._graph_folder(), target / GRAPH)
+        except IndexDirectoryError as error:
+            logger.warning("the copy has no page graph: %s", error)
+            shutil.rmtree(target / GRAPH, ignore_errors=True)
