@@ -1,5 +1,6 @@
 """A page: the unit of everything above. One PDF page, photo, DICOM frame or text chunk, with text, image or both."""
 
+import mimetypes
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,10 +86,12 @@ def page_node_of(
     """A page's node from its parts; `metadata` is kept out of embeddings, and its content hash out of prompts."""
     from llama_index.core.schema import MediaResource, Node, NodeRelationship, RelatedNodeInfo
 
+    # A stock engine that shows a model several pages turns pictures into data URLs, and guesses no type.
+    mime = mimetypes.guess_type(image_path)[0] if image_path else None
     return Node(
         id_=page_id(source, number, tenant),
         text_resource=MediaResource(text=text),
-        image_resource=MediaResource(path=image_path) if image_path else None,
+        image_resource=MediaResource(path=image_path, mimetype=mime) if image_path else None,
         metadata=metadata,  # type: ignore[call-arg]  # pydantic's alias hides it from mypy
         excluded_embed_metadata_keys=sorted(metadata),
         excluded_llm_metadata_keys=[HASH_KEY],
