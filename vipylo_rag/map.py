@@ -11,9 +11,9 @@ import numpy as np
 from connectors.stores.filters import Filter
 from embedder.errors import InputError
 from vipylo_rag.index_reading import IndexReading
-from vipylo_rag.map_html import is_map, write_html
 from vipylo_rag.map_layout import Alike, Layout, Method, Vectors, compare, lay_out
 from vipylo_rag.map_pictures import Pictures, small_pictures
+from vipylo_rag.one_file_page import OneFilePage
 from vipylo_rag.query import checked_filter
 from vipylo_rag.search import snippet
 from vipylo_rag.tenants import check_tenant, for_tenant
@@ -28,6 +28,12 @@ PICTURE_BYTES: Final = 24 * 2**20
 _SHOWN_ALIKE: Final = 5
 _SNIPPET: Final = 180
 _GRID: Final = 65_535
+_PAGE: Final = OneFilePage(
+    "ViPylo map",
+    "map_page/map.html",
+    "map_page/map.css",
+    tuple(f"map_page/{name}.js" for name in ("words", "pages", "canvas", "panel")),
+)
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,7 @@ def write_map(
         **_columns(read.pages, sources, names, layout, alike),
         "groups": _groups(read.pages, alike),
     }
-    size = write_html(path, content, pictures.webp)
+    size = _PAGE.write(path, content, pictures.webp)
     return _report(path, size, read, len(sources), layout, alike, pictures)
 
 
@@ -151,7 +157,7 @@ def _check(path: Path, method: str, limit: int, duplicates: float, picture_bytes
         raise InputError(f"duplicates={duplicates}: a cosine above 0, and 1 at most")
     if picture_bytes < 0:
         raise InputError(f"picture_bytes={picture_bytes}: 0 for no pictures, or more")
-    if path.exists() and not is_map(path):
+    if path.exists() and not _PAGE.wrote(path):
         raise InputError(f"{path} is there and is no map: choose another file")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no folder: make it, or choose another file")

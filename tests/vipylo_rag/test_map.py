@@ -18,7 +18,7 @@ from tests.vipylo_rag.conftest import write_picture
 from tests.vipylo_rag.test_cli import run
 from vipylo_rag import FilterError, MultimodalIndex
 from vipylo_rag.map import shown_names, write_map
-from vipylo_rag.map_html import as_data
+from vipylo_rag.one_file_page import as_data
 
 HOSTILE = "</script><script>document.title='owned'</script><!-- \u2028\u2029 \"'`${x} & <img src=x onerror=alert(1)>"
 HOSTILE_NAME = "a</script><img src=x onerror=alert(1)>'&\u2028\u202egpj.md"
