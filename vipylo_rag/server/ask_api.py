@@ -18,7 +18,7 @@ from vipylo_rag.query import SearchRequest
 from vipylo_rag.search import Hit
 from vipylo_rag.server.errors import PROBLEMS, RETRY_SECONDS, answer_to
 from vipylo_rag.server.json_answer import json_answer
-from vipylo_rag.server.query_form import checked_text, checked_top_k, filter_of
+from vipylo_rag.server.query_form import checked_mode, checked_text, checked_top_k, filter_of
 from vipylo_rag.server.schemas import (
     AnswerResult,
     AskPages,
@@ -82,6 +82,7 @@ async def ask(
     filter_ = await run_in_threadpool(filter_of, where, ids, tenant) if where else None
     with ExitStack() as held:
         held.enter_context(state.answers.one())
+        await run_in_threadpool(checked_mode, mode, state.index, tenant)
         asked = await pictures.read(images)
         hits = await state.searches.search(SearchRequest(question, asked, top_k, filter_, mode, tenant))
         answering = _Answering(state, tenant, question, asked, hits, language)

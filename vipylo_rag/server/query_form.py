@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from connectors.errors import FilterError
-from embedder.errors import InputError
+from embedder.errors import InputError, ViPyloError
+from vipylo_rag.graph.facts import GraphFacts
+from vipylo_rag.index_reading import IndexReading
 from vipylo_rag.server.catalogue import Catalogue
 from vipylo_rag.server.options import ServerOptions
+from vipylo_rag.server.schemas import Mode
 
 _DEEPEST = 20
 _LONGEST_FILTER = 100_000
@@ -39,6 +42,30 @@ def checked_top_k(top_k: int, options: ServerOptions) -> int:
     if top_k > options.top_k:
         raise InputError(f"top_k={str(top_k)[:20]} is too many: ask for {options.top_k} at most")
     return top_k
+
+
+def has_graph(index: IndexReading, tenant: str) -> bool:
+    """Whether a tenant's pages are in a page graph that fits the index: without that, mode graph finds nothing."""
+    try:
+        facts = GraphFacts.read(index.directory)
+        facts.check_embedder(index.manifest.embedder, index.directory)
+    except ViPyloError:
+        return False
+    return tenant in facts.tenants
+
+
+def checked_mode(mode: Mode, index: IndexReading, tenant: str) -> Mode:
+    """How a query is searched for. Reads a file in mode graph: not for the loop.
+
+    Raises:
+        InputError: there is no graph to go along.
+    """
+    if mode == "graph" and not has_graph(index, tenant):
+        raise InputError(
+            "mode graph needs a page graph of your documents, and there is none that fits them: ask who runs the "
+            "server for `vipylo graph build`, or search with mode hybrid"
+        )
+    return mode
 
 
 def filter_of(where: str, documents: Catalogue, tenant: str) -> Mapping[str, Any] | None:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Mode = Literal["hybrid", "dense", "lexical"]
+Mode = Literal["hybrid", "dense", "lexical", "graph"]
 Language = Literal["vi", "en", "zh"]
 
 
@@ -39,13 +39,27 @@ class PageSummary(Schema):
     warning: str | None = None
 
 
+class PathStep(Schema):
+    """A step on the way to a page that was found along the page graph."""
+
+    label: str = Field(description="page, figure, document, or what kind of entity it is: name, code, date, ...")
+    name: str = Field(description="What to show: an entity's name, a figure's caption, a page as `file.pdf, page 3`.")
+    relation: str = Field(description="What led here from the step before, in either direction; empty at the first.")
+    page_id: str | None = Field(description="The page's id, for /api/pages/{id}, where the step is a page.")
+
+
 class FoundPage(PageSummary):
     """A page in a ranked list."""
 
     rank: int
-    score: float = Field(description="Cosine (dense), BM25 (lexical) or reciprocal-rank fusion (hybrid).")
+    score: float = Field(
+        description="Cosine (dense), BM25 (lexical), reciprocal-rank fusion (hybrid) or activation (graph)."
+    )
     snippet: str
     boxes: list[Box] = Field(description="The words of the page that the query asks for; at most 200.")
+    path: list[PathStep] = Field(
+        description="In mode graph the way to this page, which ends it; empty if found directly."
+    )
 
 
 class SearchResult(Schema):
@@ -225,6 +239,7 @@ class Info(Schema):
     failed: int
     embedder: str
     llm: str | None = Field(description="The language model that answers, or null: then answers quote passages.")
+    graph: bool = Field(description="Whether mode `graph` can be asked for: the caller's pages are in a page graph.")
     writable: bool = Field(description="Whether documents can be uploaded and deleted.")
     limits: Limits
 

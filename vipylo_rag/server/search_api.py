@@ -11,7 +11,7 @@ from vipylo_rag.query import SearchRequest
 from vipylo_rag.server.catalogue import Catalogue
 from vipylo_rag.server.errors import PROBLEMS
 from vipylo_rag.server.json_answer import json_answer
-from vipylo_rag.server.query_form import checked_text, checked_top_k, filter_of
+from vipylo_rag.server.query_form import checked_mode, checked_text, checked_top_k, filter_of, has_graph
 from vipylo_rag.server.query_pictures import QueryPictures, pictures_of
 from vipylo_rag.server.schemas import Facet, Facets, Health, Info, Limits, Mode, SearchResult
 from vipylo_rag.server.shown import found_page, shown_name
@@ -83,6 +83,7 @@ async def _search(
     checked_text(text, state.options)
     checked_top_k(top_k, state.options)
     filter_ = await run_in_threadpool(filter_of, where, ids, tenant) if where else None
+    await run_in_threadpool(checked_mode, mode, state.index, tenant)
     asked = await pictures.read(images)
     hits = await state.searches.search(SearchRequest(text, asked, top_k, filter_, mode, tenant))
     result = SearchResult(
@@ -123,6 +124,7 @@ def info(state: State, tenant: Tenant) -> Response:
             failed=counts["sources failed"],
             embedder=shown_name(state.index.manifest.embedder.name),
             llm=shown_name(state.llm.metadata.model_name) if state.llm else None,
+            graph=has_graph(state.index, tenant),
             writable=options.writable,
             limits=Limits(
                 upload_bytes=options.upload_bytes,

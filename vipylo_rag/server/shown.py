@@ -8,7 +8,7 @@ from embedder.explain import Floats
 from vipylo_rag import explain
 from vipylo_rag.explain import PageExplanation
 from vipylo_rag.search import Hit
-from vipylo_rag.server.schemas import Box, Explanation, FoundPage, HeatMap, PageSummary, WordShare
+from vipylo_rag.server.schemas import Box, Explanation, FoundPage, HeatMap, PageSummary, PathStep, WordShare
 from vipylo_rag.sources import MEMBER_MARK
 from vipylo_rag.stored_page import WARNING_FIELDS
 
@@ -34,6 +34,10 @@ def found_page(hit: Hit, rank: int, query: str, tenant: str) -> FoundPage:
         score=hit.score,
         snippet=hit.snippet(query),
         boxes=shown_boxes(hit.boxes(query)) if query else [],
+        path=[
+            PathStep(label=step.label, name=step.name, relation=step.relation, page_id=step.page_id or None)
+            for step in hit.path
+        ],
     )
 
 

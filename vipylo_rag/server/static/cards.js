@@ -45,6 +45,26 @@ export function hitCard(hit, query) {
         hit.thumbnail && hit.snippet ? h("span", { class: "snippet" }, marked(hit.snippet, query.text)) : null,
       ),
     ),
+    hit.path.length > 1 ? way(hit.path.slice(0, -1), query) : null,
+  );
+}
+
+/** How a page was reached along the graph: what lies before it, each page of which can be opened. */
+function way(steps, query) {
+  return h(
+    "p",
+    { class: "via", "aria-label": t("via.title"), title: t("via.title") },
+    t("via.through"),
+    steps.map((step, place) => [place ? " → " : " ", step.page_id ? pageStep(step, query) : h("b", {}, step.name)]),
+  );
+}
+
+function pageStep(step, query) {
+  const [, name, page] = /^(.*), page (\d+)$/s.exec(step.name) ?? [null, step.name, null];
+  return h(
+    "a",
+    { href: address({ ...route(), page: step.page_id }), on: { click: (event) => open(event, step.page_id, query) } },
+    page ? `${name}, ${t("results.page", { n: Number(page) })}` : name,
   );
 }
 

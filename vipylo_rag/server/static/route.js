@@ -2,7 +2,7 @@
 // passage that a page was opened for do not fit into an address; they are kept in memory under a token in the history.
 
 const VIEWS = ["search", "ask", "documents"];
-const MODES = ["hybrid", "dense", "lexical"];
+const MODES = ["hybrid", "dense", "lexical", "graph"];
 const listeners = new Set();
 const kept = new Map();
 

@@ -46,7 +46,8 @@ export function startSearch() {
     showFilters();
     show();
   });
-  onInfo(() => {
+  onInfo((known) => {
+    byId("mode-graph").hidden = !known.graph;
     if (!asked(route())) show();
   });
   addEventListener("online", () => {
