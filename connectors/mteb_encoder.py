@@ -153,6 +153,15 @@ class MtebEncoder(AbsEncoder):  # type: ignore[misc]  # mteb is an extra
         return vectors
 
 
+class _Registered(ModelMeta):  # type: ignore[misc]  # mteb is an extra
+    """Metadata whose model is there already. mteb's own want torchvision of whatever sees images: not needed here."""
+
+    def load_model(self, device: str | None = None, *, embed_dim: int | None = None, **options: Any) -> MtebEncoder:
+        """The embedder, wrapped."""
+        loaded: MtebEncoder = self.loader(self.name, embed_dim=embed_dim)
+        return loaded
+
+
 def register(embedder: Embedder | str, *, name: str | None = None) -> ModelMeta:
     """Make an embedder known to mteb by name for this process: `mteb.get_model(name)` gives it, wrapped.
 
@@ -171,14 +180,13 @@ def register(embedder: Embedder | str, *, name: str | None = None) -> ModelMeta:
 
     loaded = load_embedder(embedder) if isinstance(embedder, str) else embedder
 
-    # A function: mteb copies metadata deeply before it loads, and a function is not copied, nor what it holds.
-    def vipylo_loader(model_name: str, revision: str | None = None, device: str | None = None, **options: Any) -> Any:
-        return MtebEncoder(loaded, name=model_name, dim=options.get("embed_dim"))
+    # A function: mteb copies metadata deeply, and a function is not copied, nor what it holds.
+    def vipylo_loader(model_name: str, *, embed_dim: int | None = None) -> MtebEncoder:
+        return MtebEncoder(loaded, name=model_name, dim=embed_dim)
 
     known = MtebEncoder(loaded, name=name).mteb_model_meta
-    assert known is not None and known.name is not None
-    meta = known.model_copy(update={"loader": vipylo_loader})
-    MODEL_REGISTRY[known.name] = meta
+    meta = _Registered(**{**dict(known), "loader": vipylo_loader})
+    MODEL_REGISTRY[meta.name] = meta
     return meta
 
 
