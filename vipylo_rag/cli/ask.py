@@ -8,12 +8,15 @@ import typer
 
 from vipylo_rag.cli.options import (
     DEFAULT_INDEX,
+    CandidatesOption,
     DeviceOption,
     EmbedderOption,
     IndexOption,
     JsonOption,
+    RerankOption,
     TenantOption,
     asked_embedder,
+    asked_rerank,
     open_index,
     print_json,
 )
@@ -54,6 +57,8 @@ def ask(
     language: Annotated[
         str | None, typer.Option("--language", help="Of the answer: vi, en or zh; by default the question's.")
     ] = None,
+    rerank: RerankOption = None,
+    candidates: CandidatesOption = 50,
     tenant: TenantOption = "",
     embedder: EmbedderOption = None,
     device: DeviceOption = None,
@@ -65,6 +70,7 @@ def ask(
 
     chosen: Language | None = language  # type: ignore[assignment]  # asking names the languages there are
     model = _llm(llm, llm_model, device)
+    reordering = asked_rerank(rerank)
     with open_index(index, asked_embedder(embedder), device) as opened:
         events = opened.ask_stream(
             question,
@@ -72,6 +78,8 @@ def ask(
             llm=model,
             top_k=top_k,
             where=parse_filter_text(where or [], opened.fields(tenant)),
+            rerank=reordering,
+            candidates=candidates,
             language=chosen,
             tenant=tenant,
         )

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from connectors.stores.options import StoreOptions
     from vipylo_rag.index import MultimodalIndex
     from vipylo_rag.ledger import Ledger
+    from vipylo_rag.rerank import Rerank
 
 IndexOption = Annotated[
     str, typer.Option("--index", "-i", help="Index directory, or http://host:6333/collection of a Qdrant server.")
@@ -20,6 +21,11 @@ EmbedderOption = Annotated[
 ]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, ... (env: VIPYLO_DEVICE)")]
 TenantOption = Annotated[str, typer.Option("--tenant", help="Whose documents: nobody else sees them.")]
+RerankOption = Annotated[
+    str | None,
+    typer.Option("--rerank", help="Reorder the best hits: tokens (by what each word of the query finds on a page)."),
+]
+CandidatesOption = Annotated[int, typer.Option("--candidates", help="With --rerank: how many hits are reordered.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 DEFAULT_INDEX = "vipylo-index"
@@ -46,6 +52,15 @@ def open_index(
         api_key=settings.qdrant_api_key,
         options=options,
     )
+
+
+def asked_rerank(name: str | None) -> "Rerank | None":
+    """The reranker that was asked for by name, if any. Raises InputError where there is none of that name."""
+    if name is None:
+        return None
+    from vipylo_rag.rerank import load_rerank
+
+    return load_rerank(name)
 
 
 @contextmanager

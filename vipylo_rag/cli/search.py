@@ -11,12 +11,15 @@ import typer
 
 from vipylo_rag.cli.options import (
     DEFAULT_INDEX,
+    CandidatesOption,
     DeviceOption,
     EmbedderOption,
     IndexOption,
     JsonOption,
+    RerankOption,
     TenantOption,
     asked_embedder,
+    asked_rerank,
     open_index,
 )
 
@@ -44,6 +47,8 @@ def search(
         Path | None,
         typer.Option("--why", help="Explain: draw each page with its heat map into this folder, name its words."),
     ] = None,
+    rerank: RerankOption = None,
+    candidates: CandidatesOption = 50,
     tenant: TenantOption = "",
     embedder: EmbedderOption = None,
     device: DeviceOption = None,
@@ -52,10 +57,20 @@ def search(
     """Search by text, by image, or by both together as one query."""
     from connectors.stores.filters import parse_filter_text
 
+    reordering = asked_rerank(rerank)
     with open_index(index, asked_embedder(embedder), device) as opened:
         filter_: Filter | None = parse_filter_text(where or [], opened.fields(tenant))
         chosen: SearchMode = mode  # type: ignore[assignment]  # search names the modes there are
-        hits = opened.search(text, list(image or []), top_k=top_k, where=filter_, mode=chosen, tenant=tenant)
+        hits = opened.search(
+            text,
+            list(image or []),
+            top_k=top_k,
+            where=filter_,
+            mode=chosen,
+            rerank=reordering,
+            candidates=candidates,
+            tenant=tenant,
+        )
         reasons = explain(hits, why) if why is not None else []
     if save_pages is not None:
         written = save(hits, save_pages)
