@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedder.errors import ViPyloError
+from embedder.errors import InputError, ViPyloError
 from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.opened import OpenedIndex
 from vipylo_rag.places import GRAPH
@@ -62,6 +62,8 @@ class IndexGraphing(OpenedIndex):
         from vipylo_rag.graph.upkeep import use_extractor
 
         check_tenant(tenant)
+        if extractor is None and llm is None:
+            self._check_by_rules(tenant)
         loaded = load_extractor(extractor, llm)
         identity = extractor_identity(loaded)
         with self._writing(), self._graph_folder().opened(url) as parts:
@@ -80,6 +82,29 @@ class IndexGraphing(OpenedIndex):
             if replaced is not None:
                 close_graph_store(replaced.store)
         return report
+
+    def graph_info(self, *, tenant: str = "") -> dict[str, Any]:
+        """What a tenant's graph holds, what made it, and what the next build would have to do.
+
+        Raises:
+            InputError: there is no graph of this tenant. IndexDirectoryError: it is damaged.
+        """
+        from vipylo_rag.graph.overview import graph_overview
+
+        return graph_overview(self._graph_folder(), check_tenant(tenant))
+
+    def _check_by_rules(self, tenant: str) -> None:
+        """Not to lose, by leaving out an argument, what a language model read at some cost.
+
+        Raises:
+            InputError: something else than the rules made the graph.
+        """
+        known = self._built_tenants().get(tenant)
+        if known is not None and not known.extractor.startswith("RuleExtractor-"):
+            raise InputError(
+                f"this graph was made by {known.extractor.rpartition('-')[0]}: give the same extractor or language "
+                "model again, or name 'rules' to have all pages read anew by rules"
+            )
 
     def _built_tenants(self) -> "dict[str, Any]":
         from vipylo_rag.graph.facts import GraphFacts

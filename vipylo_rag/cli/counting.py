@@ -1,5 +1,6 @@
 """A progress bar on standard error for commands that count one kind of thing."""
 
+from collections.abc import Mapping
 from typing import Self
 
 
@@ -28,3 +29,26 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+
+class Bars:
+    """A progress bar for one stage after the other; `things` says what each counts, and other stages have none."""
+
+    def __init__(self, things: Mapping[str, str], quiet: bool = False) -> None:
+        self._things, self._quiet = things, quiet
+        self._stage, self._bar = "", Bar("", "", quiet=True)
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """What is being done, and how far it is; a total of 0 is not known."""
+        if stage != self._stage:
+            self._bar.__exit__()
+            self._stage = stage
+            self._bar = Bar(stage, self._things.get(stage, ""), self._quiet or stage not in self._things).__enter__()
+        if total:
+            self._bar.show(done, total)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.__exit__()

@@ -1,11 +1,11 @@
 """`vipylo map`: all pages of an index on one 2-D map, as one HTML file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vipylo_rag.cli.counting import Bar
+from vipylo_rag.cli.counting import Bars
 from vipylo_rag.cli.options import DEFAULT_INDEX, IndexOption, TenantOption, open_index
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def map_(
     from vipylo_rag.map import write_map
 
     chosen: Method = method  # type: ignore[assignment]  # write_map names the methods there are
-    with open_index(index) as opened, _Bars() as bars:
+    with open_index(index) as opened, Bars(_THINGS) as bars:
         report = write_map(
             opened,
             out,
@@ -57,27 +57,6 @@ def map_(
         import webbrowser
 
         webbrowser.open(report.file.resolve().as_uri())
-
-
-class _Bars:
-    """A progress bar for one thing after the other."""
-
-    def __init__(self) -> None:
-        self._stage, self._bar = "", Bar("", "", quiet=True)
-
-    def show(self, stage: str, done: int, total: int) -> None:
-        """What is being done, and how far it is; a total of 0 is not known."""
-        if stage != self._stage:
-            self._bar.__exit__()
-            self._stage, self._bar = stage, Bar(stage, _THINGS[stage]).__enter__()
-        if total:
-            self._bar.show(done, total)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.__exit__()
 
 
 def _print(report: "MapReport") -> None:

@@ -1,5 +1,7 @@
 """How many nodes and relations of each label a graph has, counted in the readings: no store has to be asked."""
 
+from typing import Any
+
 from vipylo_rag.graph.elements import DOCUMENT, FIGURE, HAS_FIGURE, HAS_PAGE, MENTIONS, NEAR, NEXT, PAGE, TERM
 from vipylo_rag.graph.readings import Readings
 
@@ -36,7 +38,9 @@ def count_relations(readings: Readings, tenant: str) -> dict[str, int]:
         NEXT: pages - documents,
         HAS_FIGURE: _number(readings, f"SELECT COUNT(*) FROM figures f {_MINE.format(page='f.page')}", tenant),  # noqa: S608
         MENTIONS: _number(
-            readings, f"SELECT COUNT(*) FROM mentions m {_MINE.format(page='m.page')} AND {shown}", tenant  # noqa: S608
+            readings,
+            f"SELECT COUNT(*) FROM mentions m {_MINE.format(page='m.page')} AND {shown}",  # noqa: S608
+            tenant,
         ),
         NEAR: _number(readings, f"SELECT COUNT(*) FROM near n {both}", tenant),  # noqa: S608
     }
@@ -47,6 +51,17 @@ def count_relations(readings: Readings, tenant: str) -> dict[str, int]:
     )
     found |= dict(readings.db.execute(said, (tenant,)).fetchall())
     return {label: count for label, count in found.items() if count}
+
+
+def hubs(readings: Readings, tenant: str, most: int) -> list[dict[str, Any]]:
+    """The entities on most pages of a tenant, with how many pages that is."""
+    query = (
+        "SELECT MIN(surface), MIN(label), COUNT(*) AS pages FROM mentions m "  # noqa: S608
+        f"{_MINE.format(page='m.page')} AND entity IN (SELECT node FROM written) GROUP BY entity "
+        "ORDER BY pages DESC, entity LIMIT ?"
+    )
+    found = readings.db.execute(query, (tenant, most))
+    return [{"name": name, "label": label, "pages": pages} for name, label, pages in found]
 
 
 def _number(readings: Readings, query: str, tenant: str) -> int:

@@ -111,7 +111,7 @@ class Extraction:
         words = asset_path(self._assets, payload["words"]) if payload.get("words") else None
         with Image.open(asset) as picture:
             found = find_figures(picture.convert("RGB"), load_words(words) if words else ())
-        return [FigureRead(tuple(figure.box), _line(figure.caption)[:_LONGEST_CONTEXT]) for figure in found]
+        return [FigureRead(figure.box, _line(figure.caption)[:_LONGEST_CONTEXT]) for figure in found]
 
 
 def _kept(

@@ -278,6 +278,11 @@ class Readings:
         where, values = ("", ()) if tenant is None else (" WHERE tenant = ?", (tenant,))
         return int(self.db.execute(f"SELECT COUNT(*) FROM {table}{where}", values).fetchone()[0])  # noqa: S608
 
+    def failed(self, tenant: str) -> int:
+        """How many pages of a tenant could not be read in full."""
+        query = "SELECT COUNT(*) FROM pages WHERE tenant = ? AND reason IS NOT NULL"
+        return int(self.db.execute(query, (tenant,)).fetchone()[0])
+
     def portions(self, table: str, size: int) -> Iterator[list[str]]:
         """The nodes that a table notes, in order, some at a time; the table may change meanwhile."""
         last = ""
