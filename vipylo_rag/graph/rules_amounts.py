@@ -99,7 +99,7 @@ def _is_han(char: str) -> bool:
     return "\u3400" <= char <= "\u9fff"
 
 
-_GAP = r"[ \t]{0,2}\n?[ \t]{0,2}"
+_GAP = r"(?:[ \t]{0,2}|[ \t]?\n(?=đồng|triệu|tỷ|tỉ|nghìn|million|billion|dollars|euros))"
 _PART = rf"{NUMBER}{_GAP}(?:{_any(_TIMES)})"
 _VALUE = rf"(?P<value>{_PART}(?:{_GAP}{_PART}){{0,2}}|{NUMBER})"
 _SIGN = rf"(?P<sign>{_any(_MONEY)}|¥)"
@@ -115,9 +115,8 @@ _IN_CHARACTERS = re.compile(
     rf"(?P<value>[{CHINESE_DIGITS}]{{2,20}})(?P<sign>美元|港元|日元|欧元|元|圆)(?!素|件|旦|宝)[整正]?"
 )
 _QUANTITY = re.compile(rf"{_EDGE}(?P<value>{NUMBER}){_GAP}(?P<unit>{_any(_UNITS)})(?![/\w]|-\w)", re.IGNORECASE)
-_QUANTITY_ZH = re.compile(
-    rf"(?<![\w.,/-])(?<!\d )(?<=[{HAN}\W])(?P<value>{NUMBER}){_GAP}(?P<unit>{'|'.join(sorted((w for w in _UNITS if _is_han(w[-1])), key=len, reverse=True))})"
-)
+_HAN_UNITS = "|".join(sorted((word for word in _UNITS if _is_han(word[-1])), key=lambda word: (-len(word), word)))
+_QUANTITY_ZH = re.compile(rf"(?<![\w.,/-])(?<!\d )(?<=[{HAN}\W])(?P<value>{NUMBER}){_GAP}(?P<unit>{_HAN_UNITS})")
 _CASED: Final = frozenset({"m", "g", "t", "l", "w", "v", "k"})
 
 

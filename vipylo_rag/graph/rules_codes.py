@@ -11,45 +11,62 @@ _MAIL = re.compile(
     r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){1,5}", re.ASCII
 )
 _WEB = re.compile(
-    r"(?:https?://(?:www\.)?|(?<![\w.@/-])www\.)(?P<place>[A-Za-z0-9][A-Za-z0-9.-]{2,80}(?::\d+)?(?:/[\w./~%+-]{0,120})?)(?:\?[\w=&%.+-]{0,200})?",
+    r"(?:https?://(?:www\.)?|(?<![\w.@/-])www\.)(?P<place>[A-Za-z0-9][A-Za-z0-9.-]{2,80}(?::\d+)?"
+    r"(?:/[\w./~%+-]{0,120})?)(?:\?[\w=&%.+-]{0,200})?",
     re.ASCII,
 )
 _STANDARD = re.compile(
-    r"(?<!\w)(?P<body>(?:ISO|IEC|EN|DIN|BS|TCVN|TCXDVN|TCXD|QCVN|GB|JIS|ASTM|ANSI|IEEE|RFC|NFPA|UL|CISPR|ETSI)(?:[ /-](?:IEC|IEEE|ISO|EN|T|TS|TR))*)"
-    r"[ :-]{0,2}(?P<number>[A-Z]{0,2}\d{1,6}(?:[-.]\d{1,4}){0,3}(?: ?: ?(?:19|20)\d\d|-(?:19|20)\d\d)?(?:/[A-ZĐ]{2,8})?)(?![^\W_])"
+    r"(?<!\w)(?P<body>(?:ISO|IEC|EN|DIN|BS|TCVN|TCXDVN|TCXD|QCVN|GB|JIS|ASTM|ANSI|IEEE|RFC|NFPA"
+    r"|UL|CISPR|ETSI)(?:[ /-](?:IEC|IEEE|ISO|EN|T|TS|TR))*)"
+    r"[ :-]{0,2}(?P<number>[A-Z]{0,2}\d{1,6}(?:[-.]\d{1,4}){0,3}(?: ?: ?(?:19|20)\d\d|-(?:19|20)\d\d)?"
+    r"(?:/[A-ZĐ]{2,8})?)(?![^\W_])"
 )
-_PHONE_CUE = r"(?:\b(?:tel|phone|telephone|mobile|cell|fax|hotline|zalo|điện thoại|đt|đtdđ|sđt|call|whatsapp)\b|电话|手机|传真|热线)[.:：\s()/]{0,4}(?:no\.?|số)?[:：\s]{0,2}"
+_PHONE_CUE = (
+    r"(?:\b(?:tel|phone|telephone|mobile|cell|fax|hotline|zalo|điện thoại|đt|đtdđ|sđt|call|whatsapp)\b"
+    r"|电话|手机|传真|热线)[.:：\s()/]{0,4}(?:no\.?|số)?[:：\s]{0,2}"
+)
 _GROUPED = r"\+?\(?\d{1,4}\)?(?:[ .-]{1,2}\(?\d{1,5}\)?){1,5}"
 _PHONES: Final = (
     re.compile(rf"{_PHONE_CUE}(?P<code>{_GROUPED}|\+?\d{{7,15}})(?![\d/])", re.IGNORECASE),
     re.compile(r"(?<![\w+./-])(?P<code>\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:[ .-]?\d{2,5}){1,4})(?![\d/])"),
     re.compile(
-        r"(?<![\w+./-])(?P<code>0[35789]\d(?:\d{7}|[ .-]\d{3}[ .-]\d{4}|\d[ .-]\d{3}[ .-]\d{3}|[ .-]\d{3}[ .-]\d{2}[ .-]\d{2}))(?![\w/-])"
+        r"(?<![\w+./-])(?P<code>0[35789]\d(?:\d{7}|[ .-]\d{3}[ .-]\d{4}|\d[ .-]\d{3}[ .-]\d{3}|[ .-]\d{3}["
+        r" .-]\d{2}[ .-]\d{2}))(?![\w/-])"
     ),
     re.compile(
-        r"(?<![\w+./-])(?P<code>\(0\d{2,3}\)[ .-]?\d{3,4}[ .-]?\d{3,4}|0\d{2,3}-\d{7,8}|1[89]00[ .-]?\d{4}|1[89]00[ .-]\d{2}[ .-]\d{2}|400-\d{3,4}-\d{3,4})(?![\w/-])"
+        r"(?<![\w+./-])(?P<code>\(0\d{2,3}\)[ .-]?\d{3,4}[ .-]?\d{3,4}|0\d{2,3}-\d{7,8}|1[89]00[ .-]?\d{4}|1[89]00"
+        r"[ .-]\d{2}[ .-]\d{2}|400-\d{3,4}-\d{3,4})(?![\w/-])"
     ),
     re.compile(r"(?<![\w+./-])(?P<code>1[3-9]\d(?:[ -]?\d{4}){2}|\(\d{3}\) ?\d{3}-\d{4}|\d{3}-\d{3}-\d{4})(?![\w/-])"),
 )
 _NUMBER_CUE = re.compile(
-    r"(?:\b(?:số (?:hợp đồng|hóa đơn|hoá đơn|seri|sê-ri|tài khoản|báo danh|định danh|cccd|cmnd|gplx|hồ sơ|chứng từ|đơn hàng|thẻ|hộ chiếu|máy|khung|hiệu|phiếu)|mã (?:số thuế|số|đơn hàng|hàng|khách hàng|sản phẩm|lỗi|hồ sơ|bệnh nhân|vạch|qr)"
-    r"|mst|stk|cccd|cmnd|gplx|mã|số|s/n|p/n|serial(?: number| no\.?)?|part(?: number| no\.?)|model|order(?: number| no\.?| id)|invoice(?: number| no\.?)|contract(?: number| no\.?)"
-    r"|account(?: number| no\.?)|policy(?: number| no\.?)|claim(?: number| no\.?)|customer(?: number| no\.?| id)|patient id|reference|ref\.?|vat(?: id| no\.?| number)?|tax (?:id|code|number)|passport(?: no\.?| number)?|licen[cs]e(?: no\.?| number)|id(?: no\.?| number)?|no\.|nr\.|isbn|issn|doi|error(?: code)?|lỗi|code|sku|lot)"
+    r"(?:\b(?:số (?:hợp đồng|hóa đơn|hoá đơn|seri|sê-ri|tài khoản|báo danh|định danh|cccd|cmnd"
+    r"|gplx|hồ sơ|chứng từ|đơn hàng|thẻ|hộ chiếu|máy|khung|hiệu|phiếu)|mã (?:số thuế|số|đơn hàng"
+    r"|hàng|khách hàng|sản phẩm|lỗi|hồ sơ|bệnh nhân|vạch|qr)"
+    r"|mst|stk|cccd|cmnd|gplx|mã|số|s/n|p/n|serial(?: number| no\.?)?|part(?: number| no\.?)|model"
+    r"|order(?: number| no\.?| id)|invoice(?: number| no\.?)|contract(?: number| no\.?)"
+    r"|account(?: number| no\.?)|policy(?: number| no\.?)|claim(?: number| no\.?)|customer(?: "
+    r"number| no\.?| id)|patient id|reference|ref\.?|vat(?: id| no\.?| number)?|tax (?:id|code"
+    r"|number)|passport(?: no\.?| number)?|licen[cs]e(?: no\.?| number)|id(?: no\.?| number)?|no\."
+    r"|nr\.|isbn|issn|doi|error(?: code)?|lỗi|code|sku|lot)"
     r"|(?:合同|订单|发票|货|型|编|批|序列|税|证件?|身份证|账|帐|护照|保单|案)号码?|编码|纳税人识别号|统一社会信用代码|故障代码|错误代码|零件号)"
-    r"[ \t]{0,3}(?:(?:no\.?|số|#)[ \t]{0,2})?[:：#.]{0,2}[ \t]{0,3}\n?[ \t]{0,3}(?P<code>[A-Z0-9Đ][A-Za-z0-9Đđ]{0,24}(?:[-/._][A-Za-z0-9Đđ]{1,24}){0,6}(?:[ ]\d{3,6}){0,4})(?![^\W_])",
+    r"[ \t]{0,3}(?:(?:no\.?|số|#)[ \t]{0,2})?[:：#.]{0,2}[ \t]{0,3}\n?[ \t]{0,3}(?P<code>[A-Z0-9Đ][A-Za-z0-9Đđ]{0"
+    r",24}(?:[-/._][A-Za-z0-9Đđ]{1,24}){0,6}(?:[ ]\d{3,6}){0,4})(?![^\W_])",
     re.IGNORECASE,
 )
 _PLATES: Final = (
     re.compile(r"(?<![\w/-])(?P<code>[1-9]\d ?-?[A-HK-VXYZ][A-Z1-9]?[ -]{1,2}\d{3}\.?\d{2})(?![\w/.-])"),
     re.compile(
-        r"(?<![\w/-])(?P<code>[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-Z][·• ]?[A-HJ-NP-Z0-9]{5,6})(?![\w/.-])"
+        r"(?<![\w/-])(?P<code>[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]"
+        r"[A-HJ-Z][·• ]?[A-HJ-NP-Z0-9]{5,6})(?![\w/.-])"
     ),
 )
 _IBAN = re.compile(r"(?<![\w-])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?![\w-])")
 _GROUPS = re.compile(r"(?<![\w.,/+-])\d{2,7}(?:-\d{1,10}){1,5}(?![\w/+-]|[.,]\d)")
 _DIGITS = re.compile(rf"(?<![^\W_{HAN}])(?<![.,/+-])\d{{9,19}}(?![^\W{HAN}]|[/-]|[.,]\d)")
 _TOKEN = re.compile(
-    rf"(?<![^\W_{HAN}])(?<![./@#&-])[A-Z0-9ĐÀ-Ý][A-Za-z0-9ĐđÀ-Ý]{{0,24}}(?:[-/._:–][A-Za-z0-9ĐđÀ-Ý]{{1,24}}){{0,6}}(?![^\W_{HAN}]|[@]|[-/][^\W_])"
+    rf"(?<![^\W_{HAN}])(?<![./@#&-])[A-Z0-9ĐÀ-Ý][A-Za-z0-9ĐđÀ-Ý]{{0,24}}(?:[-/._:–][A-Za-z0-9ĐđÀ-Ý]{{1,24}}){{0,6}}("
+    rf"?![^\W_{HAN}]|[@]|[-/][^\W_])"
 )
 
 # Letters and digits in one word that are a measure, a place in a text, a time or a version, not a code.
@@ -59,7 +76,8 @@ _NO_CODE = re.compile(
       |\d+(?:st|nd|rd|th|ST|ND|RD|TH)
       |\d{1,2}[hHgG:]\d{0,2}(?:[:-]\d.*)?|\d{4}-\d{2}-\d{2}T.*
       |[Vv](?:er)?\d+(?:\.\d+)*
-      |(?:Fig|FIG|Figure|Table|Tab|Page|PAGE|Section|Sec|Step|Chapter|Hình|Bảng|Trang|Điều|Bước|Mục|Eq|App|Vol|No|NO|Q|H|CO|SO|NO|Nm|Day|Type|Class|Level|Part|Step|Phase|Grade|Year|Top)[-. ]?\d{1,4}
+      |(?:Fig|FIG|Figure|Table|Tab|Page|PAGE|Section|Sec|Step|Chapter|Hình|Bảng|Trang|Điều|Bước|Mục|Eq|App|Vol|No|NO|Q|H|CO|SO|Nm
+        |Day|Type|Class|Level|Part|Step|Phase|Grade|Year|Top)[-. ]?\d{1,4}
       |(?:19|20)\d\d(?:[-/–](?:19|20)?\d\d)*[a-z]?
       |[A-Z]\d|\d[A-Z]
       |\d{1,3}(?:\.\d{1,3})+[a-zA-Z]?
@@ -86,15 +104,18 @@ def codes(page: PageText) -> list[Found]:
     for match in _STANDARD.finditer(text):
         numbered = re.sub(r" ?: ?", ":", match["number"])
         found.append(Found(CODE, f"{match['body']} {numbered}", match.start(), match.end()))
-    for form in _PHONES:
+    for n, form in enumerate(_PHONES):
         for match in form.finditer(text):
             if name := _phone(match["code"], page):
                 found.append(Found(CODE, name, match.start("code"), match.end("code")))
+        if n == 0:  # after "tel.", before what only looks like a telephone's number
+            found += [
+                _code(match["code"], match.start("code"))
+                for match in _NUMBER_CUE.finditer(text)
+                if _is_cued(match["code"]) and not _is_dialled(match)
+            ]
     for form in _PLATES:
         found += [Found(CODE, _plate(match["code"]), match.start(), match.end()) for match in form.finditer(text)]
-    for match in _NUMBER_CUE.finditer(text):
-        if _is_cued(match["code"]):
-            found.append(_code(match["code"], match.start("code")))
     for form in (_IBAN, _GROUPS, _DIGITS):
         for match in form.finditer(text):
             if form is not _GROUPS or _is_group(match[0]):
@@ -161,9 +182,19 @@ def _is_group(written: str) -> bool:
 
 def _is_cued(written: str) -> bool:
     digits = sum(char.isdigit() for char in written)
-    if not digits or len(written) < 3 or re.fullmatch(r"(?:19|20)\d\d|\d{1,3}(?:[.,]\d+)*", written):
+    if (
+        not re.search(r"\d", written.split()[0])
+        or len(written) < 3
+        or re.fullmatch(r"(?:19|20)\d\d|\d{1,3}(?:[.,]\d+)*", written)
+    ):
         return False
     return digits >= 2 and (digits >= 4 or bool(re.search(r"[A-Z]", written)))
+
+
+def _is_dialled(match: re.Match[str]) -> bool:
+    """ "số 0912 345 678" says no more than that it is a number."""
+    cue = match[0][: match.start("code") - match.start()].casefold().strip(" :.#")
+    return cue in ("số", "no", "mã") and bool(re.match(r"0[235789]\d", match["code"]))
 
 
 def _is_code(written: str) -> bool:

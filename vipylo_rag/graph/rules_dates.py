@@ -43,10 +43,12 @@ _SPACE = r"[ \t]{0,3}\n?[ \t]{0,3}"
 _FORMS: Final = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"(?<!\d)(?P<year>\d{{4}}){_SPACE}年{_SPACE}(?P<month>\d{{1,2}}){_SPACE}月(?:{_SPACE}(?P<day>\d{{1,2}}){_SPACE}[日号])?",
+        rf"(?<!\d)(?P<year>\d{{4}}){_SPACE}年{_SPACE}(?P<month>\d{{1,2}}){_SPACE}月(?:{_SPACE}(?P<day>\d{{1,2}}){_SPACE}["
+        rf"日号])?",
         rf"(?P<year>[{_ZH_DIGIT}]{{4}})年(?P<month>[{_ZH_DIGIT}]{{1,2}})月(?:(?P<day>[{_ZH_DIGIT}]{{1,3}})[日号])?",
         rf"(?<!\d)(?P<year>\d{{4}}){_SPACE}年{_SPACE}第?(?P<quarter>[一二三四1-4])季度?",
-        rf"(?:\bngày{_SPACE})?(?<![\d/.-])(?:(?P<day>\d{{1,2}}){_SPACE})?\btháng{_SPACE}(?P<month>\d{{1,2}}|mười (?:một|hai)|\w{{2,5}})"
+        rf"(?:\bngày{_SPACE})?(?<![\d/.-])(?:(?P<day>\d{{1,2}}){_SPACE})?\btháng{_SPACE}(?P<month>\d{{1,2}}|mười"
+        rf" (?:một|hai)|\w{{2,5}})"
         rf"(?:{_SPACE}(?:,{_SPACE})?năm{_SPACE}|{_SPACE}[,/-]{_SPACE}|{_SPACE}){_YEAR}(?!\d)",
         rf"\bquý{_SPACE}(?P<quarter>[1-4]|iv|i{{1,3}})\b(?:{_SPACE}năm{_SPACE}|{_SPACE}[,/-]?{_SPACE}){_YEAR}(?!\d)",
         rf"\bq(?P<quarter>[1-4])\b(?:{_SPACE}(?:of )?|[/-]){_YEAR}(?!\d)",
@@ -54,11 +56,13 @@ _FORMS: Final = [
         rf"\b{_MONTH}{_SPACE}(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:{_SPACE},{_SPACE}|{_SPACE}){_YEAR}(?!\d)",
         rf"(?<![\d.])(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[ -]{{0,2}}(?:of )?{_MONTH}[ ,-]{{0,2}}{_SPACE}{_YEAR}(?!\d)",
         rf"\b{_MONTH}(?:{_SPACE},{_SPACE}|{_SPACE}|-){_YEAR}(?![\d])",
-        r"(?<![\d./-])(?P<year>(?:1[89]|20)\d\d)(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})(?![\d/-]|\.\d)",
+        r"(?<![\d./-])(?P<year>(?:1[89]|20)\d\d)(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})"
+        r"(?![\d/-]|\.\d)",
     )
 ]
 _NUMERIC = re.compile(
-    r"(?<![\d./-])(?P<first>\d{1,2})(?P<mark> ?[/.-] ?)(?P<second>\d{1,2})(?P=mark)(?P<year>(?:1[89]|20)\d\d|\d\d)(?![\d/-]|\.\d)"
+    r"(?<![\d./-])(?P<first>\d{1,2})(?P<mark> ?[/.-] ?)(?P<second>\d{1,2})(?P=mark)(?P<year>(?:1[89]"
+    r"|20)\d\d|\d\d)(?![\d/-]|\.\d)"
 )
 _NUMERIC_MONTH = re.compile(
     rf"(?:(?P<cue>\btháng{_SPACE})|(?<![\d./,-]))(?P<month>0?[1-9]|1[0-2])(?P<mark>[/-]){_YEAR}(?![\d/-]|\.\d)",

@@ -8,26 +8,104 @@ from vipylo_rag.graph.rules_text import HAN, Found, PageText
 
 _MARKED = re.compile(r"#{1,6}[ \t]+(?P<title>\S.*?)[ \t]*#*")
 _ARTICLE = re.compile(
-    r"(?:Điều|Chương|Mục|Phần|Phụ lục|Bài|Article|Section|Chapter|Part|Appendix|Annex|Clause|Unit|Lesson)[ \t]+"
-    r"(?:\d{1,3}(?:\.\d{1,2})*|[IVXLC]{1,6}|[A-Z])(?:[ \t]*[.:–—-]|(?=[ \t]{1,4}[A-ZĐÀ-Ỹ]))[ \t]*(?P<title>.*)",
-    re.IGNORECASE,
+    r"(?i:Điều|Chương|Mục|Phần|Phụ lục|Bài|Article|Section|Chapter|Part|Appendix|Annex|Clause|Unit|Lesson)[ \t]+"
+    r"(?:\d{1,3}(?:\.\d{1,2})*|[IVXLC]{1,6}|[A-Z])(?:[ \t]*[.:–—-]|(?=[ \t]{1,4}[A-ZĐÀ-Ỹ]))[ \t]*(?P<title>.*)"
 )
 _ARTICLE_ZH = re.compile(r"第[一二三四五六七八九十百零〇\d]{1,5}[章节条部分篇][ \t、:：]*(?P<title>.*)")
 _NUMBERED = re.compile(
-    r"(?:\d{1,2}(?:\.\d{1,2}){0,3}[.)]?|[IVX]{1,5}[.)]|[A-H][.)]|[（(]?[一二三四五六七八九十]{1,3}[）)、.])[ \t]*(?P<title>\S.*)"
+    r"(?:\d{1,2}(?:\.\d{1,2}){0,3}(?:[.)]|(?=[ \t]))|[IVX]{1,5}[.)]|[A-H][.)]"
+    r"|[（(]?[一二三四五六七八九十]{1,3}[）)、.])[ \t]*(?P<title>\S.*)"
 )
 _NUMBER = re.compile(r"(\d{1,2})[.)]?[ \t]")
 _SENTENCE = re.compile(r"[.!?;,:。！？；，：…]$")
 _LETTERS = re.compile(r"[^\W\d_]")
 # Titles that every document has: they say nothing of what a page is about.
 _GENERIC: Final = frozenset(
-    """mục lục|lời nói đầu|lời mở đầu|mở đầu|giới thiệu|giới thiệu chung|kết luận|tài liệu tham khảo|phụ lục|nội dung|tổng quan|ghi chú|chú ý|lưu ý|quy định chung|điều khoản chung
-    |contents|table of contents|introduction|overview|summary|conclusion|conclusions|references|bibliography|appendix|abstract|acknowledgements|acknowledgments|index|preface|notes|note|general|background
-    |warning|caution|important|features|discussion|results|methods|related work|example|examples|description|total|invoice total|quantity|amount|page|figure|table|date|name|item|items|price|unit price|subtotal
-    |目录|前言|简介|概述|结论|总结|参考文献|附录|引言|摘要|说明|注意|备注|介绍|内容|总则|附则|一般规定
-    |cộng hòa xã hội chủ nghĩa việt nam|cộng hoà xã hội chủ nghĩa việt nam|độc lập - tự do - hạnh phúc|độc lập – tự do – hạnh phúc""".replace(
-        "\n    ", ""
-    ).split("|")
+    " ".join(title.split())
+    for title in [
+        "\n    mục lục ",
+        " lời nói đầu ",
+        " lời mở đầu ",
+        " mở đầu ",
+        " giới thiệu ",
+        " giới thiệu chung ",
+        " kết luận ",
+        " tài liệu tham khảo ",
+        "\n    phụ lục ",
+        " nội dung ",
+        " tổng quan ",
+        " ghi chú ",
+        " chú ý ",
+        " lưu ý ",
+        " quy định chung ",
+        " điều khoản chung ",
+        " contents ",
+        " table\n    of contents ",
+        " introduction ",
+        " overview ",
+        " summary ",
+        " conclusion ",
+        " conclusions ",
+        " references ",
+        " bibliography ",
+        "\n    appendix ",
+        " abstract ",
+        " acknowledgements ",
+        " acknowledgments ",
+        " index ",
+        " preface ",
+        " notes ",
+        " note ",
+        " general ",
+        " background\n    ",
+        " warning ",
+        " caution ",
+        " important ",
+        " features ",
+        " discussion ",
+        " results ",
+        " methods ",
+        " related work ",
+        " example ",
+        " examples\n    ",
+        " description ",
+        " total ",
+        " invoice total ",
+        " quantity ",
+        " amount ",
+        " page ",
+        " figure ",
+        " table ",
+        " date ",
+        " name ",
+        " item ",
+        " items ",
+        "\n    price ",
+        " unit price ",
+        " subtotal ",
+        " 目录 ",
+        " 前言 ",
+        " 简介 ",
+        " 概述 ",
+        " 结论 ",
+        " 总结 ",
+        " 参考文献 ",
+        " 附录 ",
+        " 引言 ",
+        " 摘要 ",
+        " 说明 ",
+        " 注意 ",
+        " 备注 ",
+        " 介绍 ",
+        " 内容 ",
+        " 总则\n    ",
+        " 附则 ",
+        " 一般规定 ",
+        " cộng hòa xã hội chủ nghĩa việt nam ",
+        " cộng hoà xã hội chủ nghĩa việt nam ",
+        " độc lập - tự do - hạnh\n    phúc ",
+        " độc lập – tự do – hạnh phúc\n    ",
+    ]
 )
 _PAGE_NUMBER = re.compile(
     r"(?:trang|page|p\.|第)?[ \t]*\d{1,4}[ \t]*(?:页)?(?:[ \t]*(?:/|of|trên|共)[ \t]*\d{1,4}[ \t]*页?)?", re.IGNORECASE
@@ -71,7 +149,7 @@ def _title(line: str, before: str, after: str, place: int) -> str | None:
         return None
     if match := _NUMBERED.fullmatch(line):
         title = match["title"].strip()
-        listed = _follows(line, after) or _follows(before, line)
+        listed = _follows(line, after) or _follows(before, line) or _goes_on(line, after)
         return title if not listed and len(title) <= 80 and _is_titled(title) and not _is_prose(title) else None
     if _is_capitals(line):
         return line
@@ -87,6 +165,11 @@ def _follows(line: str, after: str) -> bool:
     """Whether two lines are neighbours in a numbered list: a heading has text below it."""
     first, second = _NUMBER.match(line + " "), _NUMBER.match(after + " ")
     return bool(first and second and int(second[1]) == int(first[1]) + 1)
+
+
+def _goes_on(line: str, after: str) -> bool:
+    """Whether a line ends in the middle of a sentence that the next one ends."""
+    return after[:1].islower() or (len(line) > 50 and (after[:1].isdigit() or "," in line or ";" in line))
 
 
 def _is_titled(title: str) -> bool:

@@ -11,8 +11,9 @@ from vipylo_rag.graph.elements import NAME
 from vipylo_rag.graph.rules_chinese import chinese_names
 from vipylo_rag.graph.rules_text import HAN, Found, PageText, has_vietnamese
 
+_LETTER = rf"(?!\d|_|[{HAN}\u3040-\u30ff\uac00-\ud7af\ue000])\w"
 _WORD = re.compile(
-    rf"(?:(?!\d|_|[{HAN}\u3040-\u30ff\uac00-\ud7af\ue000])\w)+(?:['’](?:(?!\d|_)\w)+|[-‑](?:(?!\d|_|[{HAN}])\w)+|\.(?=(?:(?!\d|_)\w)+\.))*"
+    rf"(?<![^\W{HAN}])(?:{_LETTER})++(?!\d)(?:['’-](?:{_LETTER})++|\.(?=(?:{_LETTER})++\.)|(?<=\.)(?:{_LETTER})++)*"
 )
 # What may stand between two words of one name.
 _JOINT = re.compile(r"[ \t]{1,2}|[ \t]?&[ \t]?|\.[ \t]?|[ \t]?[-–][ \t]?(?=\w)|\n")
@@ -96,24 +97,21 @@ def _lines(text: str) -> list[list[_Word]]:
             width = last_end - line_start
             line_start = match.start()
         flows = gap.strip(" \t") == "\n" and width >= 45
-        opens = (
-            not lines
-            or (broken and not flows)
-            or bool(re.search(r"[.!?:;…\"“”‘(\[|•*·/–—\t>»]|\s-\s|   ", gap))
-            and not re.fullmatch(r"\.[ \t]?", gap)
-        )
+        opens = not lines or (broken and not flows) or bool(_OPENS.search(gap))
         if re.fullmatch(r"\.\s+", gap) and not _is_abbreviation(text[max(0, last_end - 8) : last_end]):
             opens = True
         word = _Word(
             match[0], match.start(), match.end(), opens, bool(_JOINT.fullmatch(gap)) and (not broken or flows), gap
         )
-        if broken and not flows or not lines:
+        if (broken and not flows) or not lines:
             lines.append([])
         lines[-1].append(word)
         last_end = match.end()
     return lines
 
 
+# Whatever is no blank, comma or joint begins something: a cell, a list's item, a quotation.
+_OPENS = re.compile(r"[^\s,&'’.-]|\t|   |\s-\s|\.\.")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[A-ZĐ]|Mr|Mrs|Ms|Dr|Prof|St|Co|Ltd|Inc|Corp|TP|BS|TS|ThS|GS|PGS|Tx|Q|P|H|No|Jr|Sr)$"
 )
@@ -220,23 +218,27 @@ def _of_run(
     line: list[_Word], n: int, end: int, titled: bool, small: Counter[str], spoken: bool
 ) -> Iterator[_Candidate]:
     """The names in a run of capitalised words."""
+    if (joint := _parting(line, n, end)) is not None:
+        yield from _of_run(line, n, joint, titled, small, spoken)
+        yield from _of_run(line, joint + 1, end, titled, small, spoken)
+        return
     before = " ".join(word.folded for word in line[max(0, n - 3) : n])
     title, first = _title_length(line, n, end)
     if title:
         yield from _made(line, first, end, sure=first < end and title)
         return
     # A title or an administrative word before the run: "ông Trần Minh", "quận Hải Châu".
-    if n and line[n].joined and _ends_with(before, words.PERSON_TITLES | words.PLACE_TITLES):
+    if n and line[n].gap.isspace() and line[n].joined and _ends_with(before, words.PERSON_TITLES | words.PLACE_TITLES):
         yield from _made(line, n, end, sure=True)
         return
-    if n and line[n].joined and line[n - 1].folded in words.STREET_TITLES and spoken:
+    if n and line[n].gap.isspace() and line[n].joined and line[n - 1].folded in words.STREET_TITLES and spoken:
         yield from _made(line, n - 1, end, sure=True)
         return
     # Words that begin sentences are no part of the name that follows them.
     while first < end and _is_plain(line[first], line[first].opens, small, spoken):
         first += 1
     while end > first and (
-        line[end - 1].folded in _INNER or line[end - 1].folded in words.ENGLISH_PLAIN and end - first == 1
+        line[end - 1].folded in _INNER or (line[end - 1].folded in words.ENGLISH_PLAIN and end - first == 1)
     ):
         end -= 1
     if first >= end:
@@ -246,6 +248,16 @@ def _of_run(
         yield from _made(line, family, min(end, family + 5), sure=True)
         return
     yield from _made(line, first, end, sure=_is_sure(line, first, end, titled, small, spoken))
+
+
+def _parting(line: list[_Word], n: int, end: int) -> int | None:
+    """Where "and" stands between two names: "Siemens and Bosch", but "University of Science and Technology"."""
+    for at in range(n + 1, end - 1):
+        if line[at].folded == "và" or (
+            line[at].folded == "and" and not any(w.folded in ("of", "for") for w in line[n:at])
+        ):
+            return at
+    return None
 
 
 def _title_length(line: list[_Word], n: int, end: int) -> tuple[bool, int]:
@@ -292,11 +304,11 @@ def _family(line: list[_Word], first: int, end: int) -> int | None:
             vietnamese = any(has_vietnamese(w) for w in rest)
             if pair not in words.VIETNAMESE_PLACES_LIKE_PEOPLE and vietnamese and at == first and end - at <= 5:
                 # A heading in capitals can begin like a name: "LÝ LỊCH TƯ PHÁP"
-                return at if not word.capitals or len(rest) in (3, 4) and family in _FREQUENT else None
+                return at if not word.capitals or (len(rest) in (3, 4) and family in _FREQUENT) else None
     return None
 
 
-_FREQUENT: Final = frozenset("Nguyễn Trần Lê Phạm Hoàng Huỳnh Phan Vũ Võ Đặng Bùi Đỗ Hồ Ngô Đinh Trịnh".split())
+_FREQUENT: Final = words.FREQUENT_FAMILIES
 
 
 def _is_sure(line: list[_Word], first: int, end: int, titled: bool, small: Counter[str], spoken: bool) -> bool:
@@ -322,7 +334,8 @@ def _is_sure(line: list[_Word], first: int, end: int, titled: bool, small: Count
         # One word is a name in the middle of a sentence only, and never one that stands small elsewhere.
         return (
             not word.opens
-            and len(word.text) >= (2 if word.capitals else 3)
+            and word.folded not in words.ACRONYMS
+            and len(word.text) >= 3
             and not small[word.folded]
             and not _is_plain(word, False, small, spoken)
         )

@@ -11,7 +11,8 @@ from vipylo_rag.graph.elements import TERM
 from vipylo_rag.graph.rules_text import HAN, Found, PageText
 
 _PIECE = re.compile(
-    rf"(?P<han>[{HAN}]+)|(?P<word>(?:(?!\d|_|[{HAN}\u3040-\u30ff\uac00-\ud7af\ue000])\w)+(?:['’-](?:(?!\d|_|[{HAN}])\w)+)*)|(?P<gap>[^\S\n]*\n?[^\S\n]*)|(?P<stop>.)",
+    rf"(?P<han>[{HAN}]+)|(?P<word>(?:(?!\d|_|[{HAN}\u3040-\u30ff\uac00-\ud7af\ue000])\w)+(?:['’-]"
+    rf"(?:(?!\d|_|[{HAN}])\w)+)*)|(?P<gap>[^\S\n]*\n?[^\S\n]*)|(?P<stop>.)",
     re.DOTALL,
 )
 # So much of a long text is read for terms: a page is shorter, and of a book on one page its start says enough.
@@ -86,7 +87,8 @@ def _runs(text: str, vietnamese: bool) -> Iterator[list[tuple[str, int, int]]]:
 
 def _is_idle(folded: str, vietnamese: bool) -> bool:
     return (
-        (folded in words.VIETNAMESE_IDLE if vietnamese else folded in words.ENGLISH_IDLE or len(folded) < 3)
+        folded in words.ENGLISH_IDLE
+        or (folded in words.VIETNAMESE_IDLE if vietnamese else len(folded) < 3)
         or len(folded) < 2
         or len(folded) > _LONGEST_WORD
     )
