@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import math
+import sys
 import tempfile
 import time
 import zlib
@@ -42,7 +43,7 @@ from vipylo_rag.token_rerank import TokenRerank, content, late_interaction, stan
 CANDIDATES = 50
 MODES = ("dense", "hybrid")
 Scores = npt.NDArray[np.float64]
-TokenScore = Callable[[TokenVectors, TokenVectors], float]
+TokenScore = Callable[[TokenVectors, "PageTokens"], float]
 
 
 @dataclass(frozen=True)
@@ -84,35 +85,49 @@ class Cost:
     kept: float
 
 
-def max_share(query: TokenVectors, page: TokenVectors) -> float:
+@dataclass(frozen=True, eq=False)
+class PageTokens:
+    """What the variants need of a page: its tokens, at length 1 too, and the directions of 32 in a row."""
+
+    tokens: npt.NDArray[np.float32]
+    units: npt.NDArray[np.float32]
+    windows: npt.NDArray[np.float32]
+    length: float
+
+    @classmethod
+    def of(cls, page: TokenVectors, width: int = 32) -> "PageTokens":
+        vectors = content(page)
+        if len(vectors) > width:
+            sums = np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), vectors.cumsum(axis=0)])
+            windows = (sums[width:] - sums[:-width])[:: width // 4]
+        else:
+            windows = vectors.mean(axis=0, keepdims=True)
+        return cls(vectors, unit(vectors), unit(windows), float(np.linalg.norm(page.vectors.mean(axis=0))))
+
+
+def max_share(query: TokenVectors, page: PageTokens) -> float:
     """The largest share of a token in the cosine, times their number: the mean, replaced by its largest part."""
-    return float((content(page) @ _direction(query)).max()) / float(np.linalg.norm(page.vectors.mean(axis=0)))
+    return float((page.tokens @ _direction(query)).max()) / page.length
 
 
-def max_cosine(query: TokenVectors, page: TokenVectors) -> float:
+def max_cosine(query: TokenVectors, page: PageTokens) -> float:
     """The largest cosine of a token with the query as a whole."""
-    return float((unit(content(page)) @ _direction(query)).max())
+    return float((page.units @ _direction(query)).max())
 
 
-def best_window(query: TokenVectors, page: TokenVectors, width: int = 32) -> float:
-    """The largest cosine of the query with the mean of `width` tokens in a row."""
-    vectors = content(page)
-    if len(vectors) > width:
-        sums = np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), vectors.cumsum(axis=0)])
-        vectors = (sums[width:] - sums[:-width])[:: width // 4]
-    else:
-        vectors = vectors.mean(axis=0, keepdims=True)
-    return float((unit(vectors) @ _direction(query)).max())
+def best_window(query: TokenVectors, page: PageTokens) -> float:
+    """The largest cosine of the query with the mean of 32 tokens in a row."""
+    return float((page.windows @ _direction(query)).max())
 
 
-def unweighted(query: TokenVectors, page: TokenVectors) -> float:
+def unweighted(query: TokenVectors, page: PageTokens) -> float:
     """Late interaction in which every token of the query counts the same."""
-    return late_interaction(TokenVectors(unit(query.vectors), query.content), unit(content(page)))
+    return late_interaction(TokenVectors(unit(query.vectors), query.content), page.units)
 
 
-def weighted(query: TokenVectors, page: TokenVectors) -> float:
+def weighted(query: TokenVectors, page: PageTokens) -> float:
     """Late interaction as `TokenRerank` has it."""
-    return late_interaction(query, unit(content(page)))
+    return late_interaction(query, page.units)
 
 
 TOKEN_SCORES: Mapping[str, TokenScore] = {
@@ -187,7 +202,7 @@ def figures(order: Sequence[str], right: Mapping[str, float]) -> tuple[float, fl
     return ndcg_at_k(ranks, 10, list(right.values())), recall_at_k(ranks, 1)
 
 
-def variants(query: TokenVectors, pages: Sequence[TokenVectors], first: Scores) -> dict[str, Scores]:
+def variants(query: TokenVectors, pages: Sequence[PageTokens], first: Scores) -> dict[str, Scores]:
     """The scores of the candidates under every variant, by its name."""
     found: dict[str, Scores] = {"first": first}
     for name, score in TOKEN_SCORES.items():
@@ -200,7 +215,7 @@ def variants(query: TokenVectors, pages: Sequence[TokenVectors], first: Scores) 
 
 def measure(asked: Questions, embedder: ColPaLiQwenEmbedder, mode: str, limit: int) -> list[Measurement]:
     """Every variant on both halves of the queries."""
-    kept: dict[str, TokenVectors] = {}
+    kept: dict[str, PageTokens] = {}
     rows: dict[str, dict[str, list[tuple[float, float]]]] = {"dev": {}, "test": {}}
     for name in list(asked.texts)[:limit]:
         hits = asked.index.search(asked.texts[name], top_k=CANDIDATES, mode=mode)
@@ -218,10 +233,12 @@ def measure(asked: Questions, embedder: ColPaLiQwenEmbedder, mode: str, limit: i
     ]
 
 
-def _embed(hits: Sequence[Hit], embedder: ColPaLiQwenEmbedder, kept: dict[str, TokenVectors]) -> None:
+def _embed(hits: Sequence[Hit], embedder: ColPaLiQwenEmbedder, kept: dict[str, PageTokens]) -> None:
     new = [hit for hit in hits if hit.id not in kept]
     samples = [page_sample(hit.text, None if hit.text.strip() else hit.image) for hit in new]
-    kept |= dict(zip([hit.id for hit in new], embedder.token_vectors(samples), strict=True))
+    kept.update(
+        (hit.id, PageTokens.of(tokens)) for hit, tokens in zip(new, embedder.token_vectors(samples), strict=True)
+    )
 
 
 def _measurement(data: str, mode: str, half: str, variant: str, found: Scores, first: Scores) -> Measurement:
@@ -302,6 +319,7 @@ def main(arguments: list[str] | None = None) -> None:
             costs.append(cost(asked))
             for mode in MODES if costs[-1].pages == "text" else MODES[:1]:
                 measured += measure(asked, embedder, mode, options.queries)
+                print(f"measured: {asked.name}, {mode}", file=sys.stderr)
     best = chosen(measured)
     console = Console(width=130)
     console.print(table(measured, best))
