@@ -45,7 +45,7 @@ class Sample:
 
 def by_openai(base_url: str, key: str, samples: list[Sample]) -> Vectors:
     """[n, dim]: with OpenAI's client, which asks again by itself when the server is busy."""
-    with openai.OpenAI(base_url=base_url, api_key=key, max_retries=5) as client:
+    with openai.OpenAI(base_url=base_url, api_key=key) as client:
         model = client.models.list().data[0].id
         inputs: Any = [sample.content for sample in samples]  # the package's types know of texts only; it sends all
         answer = client.embeddings.create(model=model, input=inputs)
@@ -111,7 +111,8 @@ def table(samples: list[Sample], cosines: Vectors) -> str:
         cells = (f'<td style="background:rgba(11,110,110,{max(0.0, float(one)) ** 2:.2f})">{one:.2f}' for one in row)
         rows += f"<tr>{head}{''.join(cells)}"
     style = "img{max-width:7em;max-height:7em}th{max-width:9em;font:13px system-ui}td{text-align:center;padding:1em}"
-    return f"<!doctype html><meta charset=utf-8><meta name=color-scheme content=light><style>{style}</style><table><tr><th>{''.join(heads)}{rows}</table>"
+    head = f"<!doctype html><meta charset=utf-8><meta name=color-scheme content=light><style>{style}</style>"
+    return f"{head}<table><tr><th>{''.join(heads)}{rows}</table>"
 
 
 def main(arguments: list[str] | None = None) -> int:
