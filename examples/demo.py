@@ -34,7 +34,7 @@ class Answered:
     lexical: int | None
 
 
-def _own_index(directory: Path) -> MultimodalIndex:
+def own_index(directory: Path) -> MultimodalIndex:
     """The demo's index; one that another version or its starter made is made anew, as it holds nothing but samples."""
     try:
         index = MultimodalIndex.open(directory)
@@ -58,7 +58,7 @@ def run(folder: Path, console: Console) -> list[Answered]:
     shutil.rmtree(documents, ignore_errors=True)
     build(documents)
     console.print(f"sample documents written to {documents} ({time.monotonic() - begun:.0f} s)")
-    with _own_index(folder / "index") as index:
+    with own_index(folder / "index") as index:
         with console.status("ingest") as status:
             report = index.ingest(
                 documents, prune=True, progress=lambda r: status.update(f"ingest: {r.pages_embedded} pages embedded")

@@ -1,4 +1,4 @@
-"""The pictures of the web page, at small scale: two scenes before an index of one document."""
+"""The pictures of the web page, two scenes before the demo's index."""
 
 import shutil
 from pathlib import Path
@@ -7,20 +7,18 @@ import pytest
 from PIL import Image
 
 from examples.screenshots import SCENES, take
-from tests.vipylo_rag.conftest import write_pdf
-from vipylo_rag import MultimodalIndex
+from tests.examples.conftest import DemoRun
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine: no pictures are taken")
-def test_pictures_are_taken_of_a_copy_and_are_small(tmp_path: Path) -> None:
-    documents = tmp_path / "documents"
-    documents.mkdir()
-    write_pdf(documents / "lease.pdf", ["Chậm trả tiền thuê quá 10 ngày: chịu lãi 0,05% mỗi ngày"])
-    with MultimodalIndex.open(tmp_path / "index", embedder="starter") as index:
-        index.ingest(documents)
+@pytest.mark.timeout(600)
+def test_pictures_are_taken_of_a_copy_and_are_small(demo_run: DemoRun, tmp_path: Path) -> None:
+    index, documents = demo_run.folder / "index", demo_run.folder / "documents"
+    before = (index / "manifest.json").read_bytes()
     wanted = [scene for scene in SCENES if scene.name in ("page-dark", "phone-ask")]
-    taken = take(tmp_path / "index", documents, tmp_path / "out", wanted)
+    taken = take(index, documents, tmp_path / "out", wanted)
+    assert (index / "manifest.json").read_bytes() == before
     assert [path.name for path in taken] == ["page-dark.webp", "phone-ask.webp"]
     sizes = []
     for path in taken:
