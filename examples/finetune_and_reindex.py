@@ -48,7 +48,8 @@ class Question:
 
 
 def own_data(folder: Path) -> tuple[Path, Path, list[Question]]:
-    """A training file, documents and questions. No sentence of the file stands in a document or a question."""
+    """A training file that pairs nicknames with names, documents that know the names alone, and questions in words that
+    the file does not have."""
     rows = [
         {"task": "text_pair", "query": {"text": said.format(nickname)}, "positive": {"text": paper.format(machine)}}
         for nickname, machine, _ in MACHINES
