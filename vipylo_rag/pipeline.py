@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from connectors.loaders.pool import Document, DocumentEnd, PageLost, PageRead, ReaderPool
+from connectors.loaders.pool import Document, DocumentEnd, PageLost, PageRead, ReadEvent, ReaderPool
 from connectors.stores.protocol import VectorStore
 from embedder.protocol import Embedder
 from vipylo_rag.bookkeeping import Bookkeeping
@@ -67,38 +67,45 @@ class LocalPipeline:
     def run(self, documents: Iterator[Document], books: Bookkeeping) -> Iterator[Outcome]:
         """See `Pipeline.run`."""
         station = EmbeddingStation(self._embedder, self._store, self._assets, books.point, books.report)
-        line = EmbeddingLine(station)
-        events = self._pool.read(documents)
-        batches = _Batches()
-        ends = _Ends()
-        try:
-            while True:
-                idle, begun, counted = line.idle, time.perf_counter(), books.report.counted
-                event = next(events, None)
-                if idle:  # the model waited for this; hashing and the like go on in here and count themselves
-                    books.report.spent("read", time.perf_counter() - begun - (books.report.counted - counted))
-                match event:
-                    case None:
-                        break
-                    case PageRead():
-                        if books.wants(event):
-                            ends.begun(event.source)
-                            if batch := batches.add(event):
-                                yield from ends.after(line.put(batch))
-                    case PageLost():
-                        yield event
-                    case DocumentEnd():
-                        yield from ends.end(event)
-                yield from ends.after(line.ready())
-            if batch := batches.rest():
-                yield from ends.after(line.put(batch))
-            yield from ends.after(line.rest())
-        except Exception:  # broken off: what the model was working on is stored all the same, so it must be noted
-            yield from ends.after(line.stop())
-            raise
-        finally:
-            events.close()  # type: ignore[attr-defined]  # a generator; its children end with it
-            line.stop()
+        yield from embedded(self._pool.read(documents), station, books)
+
+
+def embedded(events: Iterator[ReadEvent], station: EmbeddingStation, books: Bookkeeping) -> Iterator[Outcome]:
+    """What becomes of documents whose pages are read already, or being read: see `Pipeline.run`.
+
+    `events` is a generator: it is closed at the end, also at an early one.
+    """
+    line = EmbeddingLine(station)
+    batches = _Batches()
+    ends = _Ends()
+    try:
+        while True:
+            idle, begun, counted = line.idle, time.perf_counter(), books.report.counted
+            event = next(events, None)
+            if idle:  # the model waited for this; hashing and the like go on in here and count themselves
+                books.report.spent("read", time.perf_counter() - begun - (books.report.counted - counted))
+            match event:
+                case None:
+                    break
+                case PageRead():
+                    if books.wants(event):
+                        ends.begun(event.source)
+                        if batch := batches.add(event):
+                            yield from ends.after(line.put(batch))
+                case PageLost():
+                    yield event
+                case DocumentEnd():
+                    yield from ends.end(event)
+            yield from ends.after(line.ready())
+        if batch := batches.rest():
+            yield from ends.after(line.put(batch))
+        yield from ends.after(line.rest())
+    except Exception:  # broken off: what the model was working on is stored all the same, so it must be noted
+        yield from ends.after(line.stop())
+        raise
+    finally:
+        events.close()  # type: ignore[attr-defined]  # a generator; its children end with it
+        line.stop()
 
 
 def in_batches(pages: Iterable[PageRead]) -> Iterator[list[PageRead]]:

@@ -89,8 +89,13 @@ def query_vectors(queries: Sequence[Query], embedder: Callable[[], Embedder]) ->
     asked = [row for row, query in enumerate(queries) if query.mode != "lexical"]
     if not asked:
         return found
-    rows = embedder().encode_rows([queries[row].sample for row in asked])
-    for place, row in enumerate(asked):
+    # What is asked in several modes at once is embedded once: pictures are the same where they are the same object.
+    keys = {row: (queries[row].words, *map(id, queries[row].pictures)) for row in asked}
+    places = {key: place for place, key in enumerate(dict.fromkeys(keys.values()))}
+    samples = {places[keys[row]]: queries[row].sample for row in asked}
+    rows = embedder().encode_rows([samples[place] for place in range(len(samples))])
+    for row in asked:
+        place = places[keys[row]]
         error = rows.errors.get(place)
         found[row] = InputError(f"the query cannot be embedded: {error}") if error else rows.vectors[place]
     return found

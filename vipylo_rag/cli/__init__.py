@@ -13,7 +13,9 @@ from vipylo_rag.cli.ask import ask
 from vipylo_rag.cli.backup import backup
 from vipylo_rag.cli.delete import delete
 from vipylo_rag.cli.doctor import doctor
+from vipylo_rag.cli.evaluate import evaluate
 from vipylo_rag.cli.gc import gc
+from vipylo_rag.cli.graph import graph
 from vipylo_rag.cli.info import info
 from vipylo_rag.cli.ingest import ingest
 from vipylo_rag.cli.map import map_
@@ -44,6 +46,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     info,
     delete,
     doctor,
+    evaluate,
     reindex,
     export,
     backup,
@@ -54,6 +57,7 @@ for command in COMMANDS:
 app.command("import")(import_)
 app.command("map")(map_)
 app.add_typer(train)
+app.add_typer(graph)
 
 
 def _show_version(asked: bool) -> None:

@@ -1,0 +1,241 @@
+"""What an evaluation found, query by query and in groups, and the JSON file that it is kept in."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from embedder.errors import InputError
+from vipylo_rag.evaluate.dataset_lines import Modality
+from vipylo_rag.evaluate.intervals import LEVEL, SEED, Interval, Paired
+from vipylo_rag.evaluate.targets import Unit
+from vipylo_rag.query import PageMode
+
+GroupBy: TypeAlias = Literal["all", "modality", "language"]
+
+FORMAT: Final = "vipylo-evaluation/1"
+# Of what each query found, in the JSON; the rest is in the run files.
+_KEPT: Final = 10
+
+
+@dataclass(frozen=True)
+class Right:
+    """A right document of a query: its grade, and where it was found (None: it was not)."""
+
+    id: str
+    grade: float
+    rank: int | None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class FoundDocument:
+    """A document in a query's ranking. `page_id` is the page (of a document, the best one) in the index."""
+
+    id: str
+    score: float
+    page_id: str
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """What became of a query in a mode.
+
+    Attributes:
+        language: as the data set says, else as detected; None for a picture without words.
+        right: all right documents, those that were found first, by rank.
+        found: the ranking, best first.
+        tied: a right document and a wrong one have the same score, so that chance (the pages' ids) set their order.
+        error: why nothing was found, where the query itself was at fault.
+    """
+
+    query: str
+    mode: PageMode
+    modality: Modality
+    language: str | None
+    unit: Unit
+    right: tuple[Right, ...]
+    found: tuple[FoundDocument, ...]
+    metrics: Mapping[str, float]
+    tied: bool = False
+    error: str | None = None
+
+    @property
+    def first_rank(self) -> int | None:
+        """The rank of the first right document."""
+        return min((one.rank for one in self.right if one.rank is not None), default=None)
+
+    @property
+    def last_rank(self) -> float:
+        """The rank of the last right document; infinite where one was not found."""
+        return max(math.inf if one.rank is None else one.rank for one in self.right)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The means of a group of queries in a mode, with their intervals. `value` is "" for all of them."""
+
+    mode: PageMode
+    by: GroupBy
+    value: str
+    queries: int
+    metrics: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mode against another one, or against itself in an earlier evaluation (`earlier`), over the queries of both."""
+
+    mode: PageMode
+    than: PageMode
+    earlier: bool
+    metric: str
+    paired: Paired
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured, and with what.
+
+    Attributes:
+        documents: sources of the index; `pages` of them.
+        unjudged: queries of the file without a right document, which are left out.
+        depth: how far down each ranking was read; beyond it a document counts as not found.
+        candidates: how many pages the reranker was given; None without one.
+        earlier: the file that was compared with.
+    """
+
+    dataset: str
+    split: str
+    queries: int
+    unjudged: int
+    documents: int
+    pages: int
+    embedder: str
+    fingerprint: str
+    depth: int
+    candidates: int | None = None
+    earlier: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of `evaluate`.
+
+    Attributes:
+        modes: in the order asked for; the first is the one that others are compared with.
+        ks: the cuts.
+        results: of each mode, its queries; a query without words has none in lexical mode.
+    """
+
+    measured: Measured
+    modes: tuple[PageMode, ...]
+    ks: tuple[int, ...]
+    results: tuple[QueryResult, ...]
+    groups: tuple[Group, ...]
+    differences: tuple[Difference, ...] = field(default=())
+
+    def of(self, mode: PageMode) -> tuple[QueryResult, ...]:
+        """The queries' results in a mode."""
+        return tuple(result for result in self.results if result.mode == mode)
+
+    def mean(self, metric: str, mode: PageMode | None = None) -> float:
+        """The mean of a metric ("ndcg@10", "recall@5", "mrr@10", ...) over all queries of a mode (the first).
+
+        Raises:
+            InputError: there is no such metric or mode.
+        """
+        for group in self.groups:
+            if group.by == "all" and group.mode == (mode or self.modes[0]) and metric in group.metrics:
+                return group.metrics[metric].mean
+        raise InputError(f"there is no {metric!r} in mode {mode or self.modes[0]!r}: k is one of {self.ks}")
+
+    def write(self, file: str | Path) -> None:
+        """Write it as JSON: what was measured, the groups and differences, and one line for each query and mode.
+
+        Of each ranking the first 10 documents are kept, and the ranks of all right ones.
+        """
+        head = {
+            "format": FORMAT,
+            "measured": asdict(self.measured),
+            "modes": self.modes,
+            "ks": self.ks,
+            "intervals": {"level": LEVEL, "method": "BCa bootstrap over queries", "seed": SEED},
+            "groups": [asdict(group) for group in self.groups],
+            "differences": [asdict(difference) for difference in self.differences],
+        }
+        lines = ",\n".join(_json(_row(result)) for result in self.results)
+        text = json.dumps(head, ensure_ascii=False, indent=2, allow_nan=False).removesuffix("\n}")
+        written(Path(file), f'{text},\n  "queries": [\n{lines}\n]\n}}\n'.encode())
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An evaluation that was read back from its file: enough to compare with."""
+
+    file: str
+    depth: int
+    results: Mapping[tuple[PageMode, str], tuple[Right, ...]]
+
+    @classmethod
+    def read(cls, file: str | Path) -> "Earlier":
+        """What `Evaluation.write` wrote.
+
+        Raises:
+            InputError: there is no such file, or it is another one.
+        """
+        path = Path(file)
+        try:
+            said = json.loads(path.read_bytes())
+            if said["format"] != FORMAT:
+                raise ValueError(f"its format is {said['format']!r}, not {FORMAT!r}")
+            rows = {(row["mode"], str(row["query"])): tuple(map(_right, row["right"])) for row in said["queries"]}
+            return cls(path.name, int(said["measured"]["depth"]), rows)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise InputError(f"{path}: is no result that `vipylo evaluate --json` wrote ({error})") from error
+
+
+def written(file: Path, content: bytes) -> int:
+    """Write a file, whole or not at all; returns its size.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    draft = file.with_name(f".{file.name}.part")
+    try:
+        draft.write_bytes(content)
+        draft.replace(file)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
+    return len(content)
+
+
+def _row(result: QueryResult) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "query": result.query,
+        "mode": result.mode,
+        "modality": result.modality,
+        "language": result.language,
+        "unit": result.unit,
+        "metrics": dict(result.metrics),
+        "right": [asdict(one) for one in result.right],
+        "found": [{"id": one.id, "score": one.score} for one in result.found[:_KEPT]],
+        "tied": result.tied,
+    }
+    return row | ({"error": result.error} if result.error else {})
+
+
+def _right(row: Any) -> Right:
+    rank = row["rank"]
+    if rank is not None and (type(rank) is not int or rank < 1):
+        raise ValueError(f"a rank is {rank!r}")
+    return Right(str(row["id"]), float(row["grade"]), rank)
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,59 @@
+"""Rankings and judgements as TREC files, so that trec_eval and its kin can check the figures."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from embedder.errors import InputError
+from vipylo_rag.evaluate.dataset_lines import Judgement
+from vipylo_rag.evaluate.result import Evaluation, QueryResult, written
+
+_BLANK = re.compile(r"[\s%]")
+
+
+def write_runs(evaluation: Evaluation, judgements: Mapping[str, Sequence[Judgement]], folder: str | Path) -> list[Path]:
+    """Write FOLDER/MODE.run for each mode and FOLDER/qrels.txt, as trec_eval reads them.
+
+    trec_eval orders by the score, as a 32-bit number, and not by the rank: where a ranking's scores do not fall from a
+    document to the next (ties, a reranker's order), the later one is written lower by the smallest step there is.
+    Blanks in ids, which part the columns, are written as %20 in both files.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{place}: cannot be made: {error.strerror}") from error
+    files = []
+    for mode in evaluation.modes:
+        lines = [line for result in evaluation.of(mode) for line in _run_lines(result)]
+        files.append(place / f"{mode}.run")
+        written(files[-1], "".join(lines).encode())
+    judged = [
+        f"{_plain(query)} 0 {_plain(one.document)} {one.grade:g}\n"
+        for query, given in judgements.items()
+        for one in given
+    ]
+    files.append(place / "qrels.txt")
+    written(files[-1], "".join(judged).encode())
+    return files
+
+
+def _run_lines(result: QueryResult) -> list[str]:
+    lines, below = [], np.float32(np.inf)
+    for rank, one in enumerate(result.found, start=1):
+        score = np.float32(one.score)
+        if not score < below:
+            score = np.nextafter(below, np.float32(-np.inf), dtype=np.float32)
+        below = score
+        lines.append(f"{_plain(result.query)} Q0 {_plain(one.id)} {rank} {float(score)!r} vipylo-{result.mode}\n")
+    return lines
+
+
+def _plain(id_: str) -> str:
+    return _BLANK.sub(lambda match: quote(match[0]), id_)
