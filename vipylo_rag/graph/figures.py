@@ -37,6 +37,7 @@ _CAPTION = re.compile(
 _CAPTION_FAR: Final = 0.06  # of the page's height
 _NEAR: Final = 0.035
 _LONGEST_CAPTION: Final = 200
+_LEAST_CAPTION: Final = 6
 
 
 @dataclass(frozen=True)
@@ -365,6 +366,8 @@ def _caption(box: Box, lines: Sequence[_Line]) -> str:
         middle = (line.y0 + line.y1) / 2
         gap = middle - y1 if middle > (y0 + y1) / 2 else y0 - middle
         named = bool(_CAPTION.match(line.text.strip()))
+        if not named and len(line.text) < _LEAST_CAPTION:
+            continue  # an axis's label
         if (
             beside
             or gap > _CAPTION_FAR

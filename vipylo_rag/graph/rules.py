@@ -24,6 +24,7 @@ RULES_VERSION: Final = 1
 # At most so many entities of a label on a page: a price list has thousands of codes, and nobody walks them all.
 _MOST: Final = {NAME: 60, CODE: 80, DATE: 40, AMOUNT: 60, HEADING: 20, TERM: 40}
 _MOST_CONTEXT: Final = 300
+_MOST_TEXT: Final = 100_000  # characters that are read: some thirty printed pages
 _MOST_NAME: Final = 120
 
 
@@ -76,12 +77,13 @@ class RuleExtractor(TransformComponent):
         return list(nodes)
 
     def entities(self, text: str) -> list[EntityNode]:
-        """The entities of a page's text, each once, in the order in which the page first names them.
+        """The entities of a page's text (its first 100,000 characters), each once, in the order in which they are
+        first named.
 
         Their properties: "surface" (as written where it stands first), "count", and "context": the sentences it stands
         in, at most 300 characters.
         """
-        page = PageText(text)
+        page = PageText(text[:_MOST_TEXT])
         merged: dict[str, _Mentions] = {}
         for label, found in _found(page).items():
             if label not in self.labels:

@@ -116,7 +116,7 @@ _IN_CHARACTERS = re.compile(
 )
 _QUANTITY = re.compile(rf"{_EDGE}(?P<value>{NUMBER}){_GAP}(?P<unit>{_any(_UNITS)})(?![/\w]|-\w)", re.IGNORECASE)
 _HAN_UNITS = "|".join(sorted((word for word in _UNITS if _is_han(word[-1])), key=lambda word: (-len(word), word)))
-_QUANTITY_ZH = re.compile(rf"(?<![\w.,/-])(?<!\d )(?<=[{HAN}\W])(?P<value>{NUMBER}){_GAP}(?P<unit>{_HAN_UNITS})")
+_QUANTITY_ZH = re.compile(rf"(?<![a-zA-Z0-9_.,/-])(?<!\d )(?P<value>{NUMBER}){_GAP}(?P<unit>{_HAN_UNITS})")
 _CASED: Final = frozenset({"m", "g", "t", "l", "w", "v", "k"})
 
 

@@ -25,7 +25,7 @@ _BEFORE: Final = (
     "|被保险人|主任|教授|经理|董事长|总裁|校长|工程师|律师|客户|用户|乘客|持证人|申请人|房东|租客"
 )
 # In a given name, these are rather the next word.
-_NO_GIVEN: Final = "的了和与及或是在有为对以于从到由被把将向给让说等先女小教博医经总主董律老同校院部市书签审公司方人"
+_NO_GIVEN: Final = "的了和与及或是在有为对以于从到由被把将向给让说等总副老签审"
 _PEOPLE: Final = (
     re.compile(rf"(?P<name>{_FAMILY}(?![{_NO_GIVEN}])[{HAN}](?:(?![{_NO_GIVEN}])[{HAN}])?)(?={_TITLE})"),
     re.compile(
@@ -47,6 +47,31 @@ _SUFFIX: Final = (
     "股份有限公司|有限责任公司|有限公司|集团公司|总公司|分公司|公司|集团|大学|学院|医院|银行|研究院|研究所|研究中心|委员会|人民法院|法院|检察院|人民政府|协会|学会"
     "|中学|小学|出版社|博物馆|图书馆|事务所|派出所|工厂|电视台|基金会|公安局|税务局|管理局|监督局|教育局|卫生局|"
     "教育部|卫生部|财政部|商务部|外交部|国防部|公安部"
+)
+_CUT = re.compile(rf"[{_FUNCTION}]|^(?:甲方|乙方|丙方|供方|需方|名称|单位|卖方|买方|标准|如|即)")
+# Such characters are inside names as well.
+_INSIDE_NAMES: Final = frozenset(
+    [
+        "华为",
+        "共和",
+        "太和",
+        "永和",
+        "协和",
+        "人和",
+        "中和",
+        "和平",
+        "和谐",
+        "同济",
+        "同仁",
+        "同方",
+        "大同",
+        "有限",
+        "以色",
+        "经济",
+        "经贸",
+        "为民",
+        "对外",
+    ]
 )
 _GENERIC: Final = frozenset(
     f"{before}{suffix}"
@@ -130,35 +155,26 @@ def _works(text: str) -> Iterator[Found]:
 
 def _organisations(text: str) -> Iterator[Found]:
     for match in _ORGANISATION.finditer(text):
-        written = match[0]
-        begin = 0
-        # From the last place, or behind the last word that belongs to the sentence, is the name.
-        for cut in re.finditer(rf"[{_FUNCTION}]|^(?:甲方|乙方|丙方|供方|需方|名称|单位|卖方|买方|如|即)", written[:-2]):
-            if written[cut.start() : cut.start() + 2] not in (
-                "中和",
-                "和平",
-                "和谐",
-                "共和",
-                "同济",
-                "同仁",
-                "有限",
-                "以色",
-                "经济",
-                "经贸",
-                "人和",
-                "为民",
-                "对外",
-                "同方",
-                "大同",
-            ) and not re.match(r"(?:共和|太和|永和|协和)", written[max(0, cut.start() - 1) : cut.start() + 1]):
-                begin = cut.end()
-        name = written[begin:]
-        if name.startswith((")", "）")) or name.count("（") != name.count("）") or name.count("(") != name.count(")"):
-            inner = max(name.rfind("（"), name.rfind("("), name.rfind("）"), name.rfind(")"))
-            begin += inner + 1
-            name = written[begin:]
-        if len(name) >= 4 and name not in _GENERIC and re.search(rf"[{HAN}]", name):
+        begin = _own_start(match[0])
+        name = match[0][begin:]
+        balanced = name.count("（") == name.count("）") and name.count("(") == name.count(")")
+        if len(name) >= 4 and balanced and name not in _GENERIC and re.search(rf"[{HAN}]", name):
             yield Found(NAME, name, match.start() + begin, match.end())
+
+
+def _own_start(written: str) -> int:
+    """Where in what stands before a suffix the name begins: at the last place, or behind the last word that belongs to
+    the sentence."""
+    begin = 0
+    for cut in _CUT.finditer(written[:-2]):
+        pair = written[max(0, cut.start() - 1) : cut.start() + 1], written[cut.start() : cut.start() + 2]
+        if not _INSIDE_NAMES.intersection(pair):
+            begin = cut.end()
+    place = next((found.start() for found in _GAZETTEER.finditer(written) if found.start() > begin), None)
+    if place is not None and written[begin:place].startswith(("位", "设", "来自", "前往", "如", "即")):
+        begin = place
+    closing = re.match(r"[^（(]*[）)]", written[begin:])
+    return begin + (closing.end() if closing else 0)
 
 
 def _people(text: str) -> Iterator[Found]:

@@ -8,18 +8,18 @@ from vipylo_rag.graph.rules_text import HAN, Found, PageText
 
 _EDGE = r"(?<![^\W_])"
 _MAIL = re.compile(
-    r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){1,5}", re.ASCII
+    r"(?<![a-zA-Z0-9_.+-])[A-Za-z0-9][\w.+-]{0,63}@[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){1,5}", re.ASCII
 )
 _WEB = re.compile(
-    r"(?:https?://(?:www\.)?|(?<![\w.@/-])www\.)(?P<place>[A-Za-z0-9][A-Za-z0-9.-]{2,80}(?::\d+)?"
+    r"(?:https?://(?:www\.)?|(?<![a-zA-Z0-9_.@/-])www\.)(?P<place>[A-Za-z0-9][A-Za-z0-9.-]{2,80}(?::\d+)?"
     r"(?:/[\w./~%+-]{0,120})?)(?:\?[\w=&%.+-]{0,200})?",
     re.ASCII,
 )
 _STANDARD = re.compile(
-    r"(?<!\w)(?P<body>(?:ISO|IEC|EN|DIN|BS|TCVN|TCXDVN|TCXD|QCVN|GB|JIS|ASTM|ANSI|IEEE|RFC|NFPA"
+    r"(?<![a-zA-Z0-9_])(?P<body>(?:ISO|IEC|EN|DIN|BS|TCVN|TCXDVN|TCXD|QCVN|GB|JIS|ASTM|ANSI|IEEE|RFC|NFPA"
     r"|UL|CISPR|ETSI)(?:[ /-](?:IEC|IEEE|ISO|EN|T|TS|TR))*)"
     r"[ :-]{0,2}(?P<number>[A-Z]{0,2}\d{1,6}(?:[-.]\d{1,4}){0,3}(?: ?: ?(?:19|20)\d\d|-(?:19|20)\d\d)?"
-    r"(?:/[A-ZĐ]{2,8})?)(?![^\W_])"
+    r"(?:/[A-ZĐ]{2,8})?)(?![a-zA-Z0-9_])"
 )
 _PHONE_CUE = (
     r"(?:\b(?:tel|phone|telephone|mobile|cell|fax|hotline|zalo|điện thoại|đt|đtdđ|sđt|call|whatsapp)\b"
@@ -28,16 +28,19 @@ _PHONE_CUE = (
 _GROUPED = r"\+?\(?\d{1,4}\)?(?:[ .-]{1,2}\(?\d{1,5}\)?){1,5}"
 _PHONES: Final = (
     re.compile(rf"{_PHONE_CUE}(?P<code>{_GROUPED}|\+?\d{{7,15}})(?![\d/])", re.IGNORECASE),
-    re.compile(r"(?<![\w+./-])(?P<code>\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:[ .-]?\d{2,5}){1,4})(?![\d/])"),
+    re.compile(r"(?<![a-zA-Z0-9_+./-])(?P<code>\+\d{1,3}[ .-]?\(?\d{1,4}\)?(?:[ .-]?\d{2,5}){1,4})(?![\d/])"),
     re.compile(
-        r"(?<![\w+./-])(?P<code>0[35789]\d(?:\d{7}|[ .-]\d{3}[ .-]\d{4}|\d[ .-]\d{3}[ .-]\d{3}|[ .-]\d{3}["
-        r" .-]\d{2}[ .-]\d{2}))(?![\w/-])"
+        r"(?<![a-zA-Z0-9_+./-])(?P<code>0[35789]\d(?:\d{7}|[ .-]\d{3}[ .-]\d{4}|\d[ .-]\d{3}[ .-]\d{3}|[ .-]\d{3}["
+        r" .-]\d{2}[ .-]\d{2}))(?![a-zA-Z0-9_/-])"
     ),
     re.compile(
-        r"(?<![\w+./-])(?P<code>\(0\d{2,3}\)[ .-]?\d{3,4}[ .-]?\d{3,4}|0\d{2,3}-\d{7,8}|1[89]00[ .-]?\d{4}|1[89]00"
-        r"[ .-]\d{2}[ .-]\d{2}|400-\d{3,4}-\d{3,4})(?![\w/-])"
+        r"(?<![a-zA-Z0-9_+./-])(?P<code>\(0\d{2,3}\)[ .-]?\d{3,4}[ .-]?\d{3,4}|0\d{2,3}-\d{7,8}|1[89]00[ .-]?\d{4}"
+        r"|1[89]00[ .-]\d{2}[ .-]\d{2}|400-\d{3,4}-\d{3,4})(?![a-zA-Z0-9_/-])"
     ),
-    re.compile(r"(?<![\w+./-])(?P<code>1[3-9]\d(?:[ -]?\d{4}){2}|\(\d{3}\) ?\d{3}-\d{4}|\d{3}-\d{3}-\d{4})(?![\w/-])"),
+    re.compile(
+        r"(?<![a-zA-Z0-9_+./-])(?P<code>1[3-9]\d(?:[ -]?\d{4}){2}|\(\d{3}\) ?\d{3}-\d{4}"
+        r"|\d{3}-\d{3}-\d{4})(?![a-zA-Z0-9_/-])"
+    ),
 )
 _NUMBER_CUE = re.compile(
     r"(?:\b(?:số (?:hợp đồng|hóa đơn|hoá đơn|seri|sê-ri|tài khoản|báo danh|định danh|cccd|cmnd"
@@ -55,14 +58,16 @@ _NUMBER_CUE = re.compile(
     re.IGNORECASE,
 )
 _PLATES: Final = (
-    re.compile(r"(?<![\w/-])(?P<code>[1-9]\d ?-?[A-HK-VXYZ][A-Z1-9]?[ -]{1,2}\d{3}\.?\d{2})(?![\w/.-])"),
     re.compile(
-        r"(?<![\w/-])(?P<code>[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]"
-        r"[A-HJ-Z][·• ]?[A-HJ-NP-Z0-9]{5,6})(?![\w/.-])"
+        r"(?<![a-zA-Z0-9_/-])(?P<code>[1-9]\d ?-?[A-HK-VXYZ][A-Z1-9]?[ -]{1,2}\d{3}\.?\d{2})(?![a-zA-Z0-9_/.-])"
+    ),
+    re.compile(
+        r"(?<![a-zA-Z0-9_/-])(?P<code>[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]"
+        r"[A-HJ-Z][·• ]?[A-HJ-NP-Z0-9]{5,6})(?![a-zA-Z0-9_/.-])"
     ),
 )
-_IBAN = re.compile(r"(?<![\w-])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?![\w-])")
-_GROUPS = re.compile(r"(?<![\w.,/+-])\d{2,7}(?:-\d{1,10}){1,5}(?![\w/+-]|[.,]\d)")
+_IBAN = re.compile(r"(?<![a-zA-Z0-9_-])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?![a-zA-Z0-9_-])")
+_GROUPS = re.compile(r"(?<![a-zA-Z0-9_.,/+-])\d{2,7}(?:-\d{1,10}){1,5}(?![a-zA-Z0-9_/+-]|[.,]\d)")
 _DIGITS = re.compile(rf"(?<![^\W_{HAN}])(?<![.,/+-])\d{{9,19}}(?![^\W{HAN}]|[/-]|[.,]\d)")
 _TOKEN = re.compile(
     rf"(?<![^\W_{HAN}])(?<![./@#&-])[A-Z0-9ĐÀ-Ý][A-Za-z0-9ĐđÀ-Ý]{{0,24}}(?:[-/._:–][A-Za-z0-9ĐđÀ-Ý]{{1,24}}){{0,6}}("

@@ -185,7 +185,7 @@ def _is_prose(title: str) -> bool:
         or len(words) > 16
         or "  " in title.strip()
         or "\t" in title
-        or bool(re.search(r"[.!?] [A-ZĐ]|[。！？]|: ", title))
+        or bool(re.search(r"[.!?] [A-ZĐ]|[。！？，；]|: ", title))
     )
 
 

@@ -63,7 +63,7 @@ def _latin(text: str, page: PageText) -> list[Found]:
     spoken = page.vietnamese
     seen: dict[str, list[_Candidate]] = {}
     for line in lines:
-        titled = _is_titled(line)
+        titled = not _ends_sentence(text, line[-1].end) and _is_titled(line)
         for candidate in _candidates(line, titled, small, spoken):
             seen.setdefault(candidate.name.casefold(), []).append(candidate)
     found = []
@@ -119,6 +119,15 @@ _ABBREVIATION = re.compile(
 
 def _is_abbreviation(before: str) -> bool:
     return bool(_ABBREVIATION.search(before))
+
+
+_SENTENCE_ENDS: Final = frozenset(".!?…")
+
+
+def _ends_sentence(text: str, end: int) -> bool:
+    """Whether the line that text[:end] is in ends as a sentence does."""
+    rest = text[end : end + 80].split("\n", 1)[0].rstrip()
+    return rest[-1:] in _SENTENCE_ENDS and rest != ""
 
 
 def _is_titled(line: list[_Word]) -> bool:
@@ -224,6 +233,14 @@ def _of_run(
         return
     before = " ".join(word.folded for word in line[max(0, n - 3) : n])
     title, first = _title_length(line, n, end)
+    if title or line[n].text in words.FIRST_NAMES:  # a person: "Dr. Emily Stone of Riverside Hospital"
+        of = next((at for at in range(first + 1, end) if line[at].folded in ("of", "for", "at")), None)
+        if of is not None:
+            yield from _made(line, first, of, sure=True)
+            while of < end and not line[of].capital:
+                of += 1
+            yield from _of_run(line, of, end, titled, small, spoken)
+            return
     if title:
         yield from _made(line, first, end, sure=first < end and title)
         return
@@ -286,7 +303,11 @@ def _ends_with(before: str, titles: frozenset[str]) -> bool:
 def _is_plain(word: _Word, opens: bool, small: Counter[str], spoken: bool) -> bool:
     """Whether a capitalised word is only so because something begins with it, or is no name anywhere."""
     folded = word.folded
-    if folded in words.ENGLISH_IDLE or (spoken and folded in words.VIETNAMESE_IDLE and not word.capitals):
+    if (
+        folded in words.VIETNAMESE_PLACES_IN_TEXTS
+        or folded in words.ENGLISH_IDLE
+        or (opens and spoken and folded in words.VIETNAMESE_IDLE and not word.capitals)
+    ):
         return True
     if folded in words.ENGLISH_PLAIN or len(word.text) == 1:
         return opens or len(word.text) > 1

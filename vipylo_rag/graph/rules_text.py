@@ -21,7 +21,9 @@ _FORM: Final = {**_WIDE, **_SPACES, **_NOTHING, **_DASHES, **_LIGATURES, ord(TAK
 _VIETNAMESE = re.compile(r"[ăâđêôơưàảãáạằẳẵắặầẩẫấậèẻẽéẹềểễếệìỉĩíịòỏõóọồổỗốộờởỡớợùủũúụừửữứựỳỷỹýỵ]", re.IGNORECASE)
 _ONLY_VIETNAMESE = re.compile(r"[ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]", re.IGNORECASE)
 _STOP = re.compile(r"[.!?…](?=\s)|[。！？；]|\n\s*\n|\n(?=\s*(?:[-•*–]|\d{1,2}[.)]\s))")
+_LINE = re.compile(r"\n")
 _CONTEXT = 150
+_SHORT = 45  # a line that ends before the paper does is no part of the next one's sentence
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,11 @@ class PageText:
         """The sentence that text[start:end] stands in, on one line, or what of it is near."""
         first = max(0, start - _CONTEXT)
         last = min(len(self.text), end + _CONTEXT)
-        begin = max((stop.end() for stop in _STOP.finditer(self.text, first, start)), default=first)
+        stops = [stop.end() for stop in _STOP.finditer(self.text, first, start)]
+        for line in _LINE.finditer(self.text, first, start):
+            if line.start() - (self.text.rfind("\n", max(0, line.start() - _SHORT - 1), line.start()) + 1) < _SHORT:
+                stops.append(line.end())
+        begin = max(stops, default=first)
         stop = _STOP.search(self.text, end, last)
         finish = stop.end() if stop else last
         if begin == first and first > 0:  # not in the middle of a word

@@ -20,8 +20,8 @@ VIETNAMESE_IDLE: Final = _words(
         bị phải cần có_thể ra vào lên xuống lại nữa hơn nhất bằng qua sau trước giữa cùng nào gì ai đâu sao thế đây
         kia ấy vậy chỉ vẫn còn mới đều tự do_đó bạn tôi chúng ta họ nó mình ông bà anh chị em việc sự cái con chiếc
         người trường_hợp số ngày tháng giờ phút quý gồm bao như_sau sau_đây dưới_đây thuộc đối tuy nhiên vừa đang rồi
-        xin hãy đừng chớ khoảng tới nhằm thông_qua thể lần loại bên khác nhau nhiều ít điều khoản mục trang kể cứ tùy
-        mỗi hết được_phép thực hiện làm đưa đặt lấy dùng gọi giúp phần đầu cuối kèm tổng đồng
+        xin hãy đừng chớ khoảng tới nhằm thông_qua lần loại bên khác nhau nhiều ít điều khoản mục trang kể cứ tùy
+        mỗi hết được_phép làm đưa lấy dùng gọi giúp đầu cuối kèm  
     """
 )
 ENGLISH_IDLE: Final = _words(
@@ -77,6 +77,9 @@ _NO_PERSON: Final = _words(
 )
 VIETNAMESE_PLACES_LIKE_PEOPLE: Final = frozenset(name.replace("_", " ") for name in _NO_PERSON)
 
+# "Xem Hình 2", "Theo Điều 5"
+VIETNAMESE_PLACES_IN_TEXTS: Final = _words("hình bảng trang xem điều khoản mục chương bước phụ biểu")
+
 # Before a person's name; in lower case, as compared.
 PERSON_TITLES: Final = frozenset(
     _phrases("""
@@ -99,7 +102,7 @@ ORGANISATION_HEADS: Final = _phrases("""
 """)
 ORGANISATION_INNER: Final = _words(
     """
-    nhiên gia điển học nhân văn kinh sư phạm bách khoa ngoại ngữ xã hàng hải thủy lợi giao sản lâm
+    đội nhiên gia điển học nhân văn kinh sư phạm bách khoa ngoại ngữ xã hàng hải thủy lợi giao sản lâm
         tnhh cổ phần cp mtv trách nhiệm hữu hạn một thành viên hai thương mại dịch vụ sản xuất xây dựng đầu tư xuất
         nhập khẩu và phát triển công nghệ kỹ thuật tư vấn du lịch vận tải quốc tế giáo dục bất động sản bảo hiểm chứng
         khoán điện tử cơ khí thực phẩm dược y tế nhân dân tỉnh huyện quận phường xã thành phố phố thông nhà nước việt
