@@ -106,7 +106,7 @@ GOLD: Final[tuple[tuple[str, dict[str, list[str]]], ...]] = (
     ("标准GB/T 19001-2016适用于本产品。", {"code": ["GB/T 19001-2016"]}),
 )
 
-# Written after the rules were mended on the others. At first sight 16 of 17 names and all else were right; "Cần Thơ" was
+# Written after the rules were mended on the others. At first 16 of 17 names and all else were right; "Cần Thơ" was
 # cut to "Thơ", which has been mended since.
 HELD_OUT: Final[tuple[tuple[str, dict[str, list[str]]], ...]] = (
     (
