@@ -84,7 +84,7 @@ def test_a_long_page_token_cannot_win_by_its_length() -> None:
 
 def test_scores_are_late_interaction_and_equal_ones_keep_their_order(tiny_embedder: ColPaLiQwenEmbedder) -> None:
     found = hits(tiny_embedder, "thuê nhà", ["một hai ba", "hợp đồng thuê nhà", "hợp đồng thuê nhà"])
-    ordered = TokenRerank()(found)
+    ordered = TokenRerank(weight=1)(found)
     (query,) = tiny_embedder.token_vectors([Sample("thuê nhà")])
     for hit in ordered:
         (page,) = tiny_embedder.token_vectors([Sample(hit.text)])
@@ -95,6 +95,10 @@ def test_scores_are_late_interaction_and_equal_ones_keep_their_order(tiny_embedd
     assert [hit.score for hit in ordered] == sorted([hit.score for hit in ordered], reverse=True)
     assert [hit.id for hit in TokenRerank(weight=0)(found)] == ["p0", "p1", "p2"]
     assert TokenRerank()([]) == []
+    mixed = {hit.id: hit.score for hit in TokenRerank(weight=0.5)(found)}
+    alone = {hit.id: hit.score for hit in ordered}
+    expected = (standardised(np.array([alone[hit.id] for hit in found])) + standardised(np.array([1, 0.9, 0.8]))) / 2
+    assert [mixed[hit.id] for hit in found] == pytest.approx(expected)
 
 
 def test_a_fact_on_one_line_of_a_long_page_is_found() -> None:
@@ -103,7 +107,8 @@ def test_a_fact_on_one_line_of_a_long_page_is_found() -> None:
     about = "Tiền thuê nhà và tiền điện nước được thanh toán hàng tháng theo hợp đồng thuê nhà giữa hai bên. "
     texts = [about * 4, about * 4 + "Mã kho lưu trữ: Bạch Đằng 7.", about * 6]
     found = hits(starter, "kho lưu trữ Bạch Đằng", texts)
-    ordered = TokenRerank()(found)
+    assert TokenRerank()(found)[0].id == "p1"
+    ordered = TokenRerank(weight=1)(found)
     assert ordered[0].id == "p1" and ordered[0].score > ordered[1].score + 0.1
     assert all(hit.asked is not None for hit in ordered)
 
