@@ -171,7 +171,7 @@ def _print_info(facts: dict[str, Any]) -> None:
         "graph": facts["place"],
         "made": f"{facts['built']}, by {facts['extractor']}",
         "embedder": facts["embedder"],
-        "size": f"{facts['bytes'] / 1e6:.1f} MB",
+        "size": f"{facts['bytes'] / 1e6:.1f} MB, without vectors",
         "pages": f"{facts['pages']} of {facts['index_pages']} in the index",
     }
     if facts["outdated"]:

@@ -44,7 +44,7 @@ class Neo4jGraphStore(Neo4jPropertyGraphStore):
         with self._named():
             # One quick question: the stock constructor's first query is tried again for half a minute.
             with neo4j.GraphDatabase.driver(url, auth=(user, password), connection_timeout=_CONNECT_SECONDS) as driver:
-                driver.verify_connectivity(database=database)
+                driver.verify_connectivity()
             super().__init__(
                 username=user,
                 password=password,

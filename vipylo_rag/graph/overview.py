@@ -35,7 +35,7 @@ def graph_overview(folder: GraphFolder, tenant: str) -> dict[str, Any]:
             "built": mine.built,
             "extractor": mine.extractor,
             "embedder": f"{facts.embedder.name} ({facts.embedder.dim}-d, {facts.embedder.fingerprint[:12]})",
-            "bytes": sum(file.stat().st_size for file in folder.path.rglob("*") if file.is_file()),
+            "bytes": sum(file.stat().st_size for file in folder.path.iterdir() if file.is_file()),
             "pages": pages,
             "index_pages": held,
             "failed_pages": readings.failed(tenant),

@@ -184,11 +184,11 @@ class Projection:
                 label=MENTIONS, source_id=page, target_id=entity, properties={"count": count, "surface": surface}
             )
         near = (
-            "SELECT min(a.page, a.other), max(a.page, a.other), a.cosine FROM near a JOIN batch ON node = {} "
-            "JOIN near b ON b.page = a.other AND b.other = a.page"
+            "SELECT a.page, a.other, a.cosine FROM near a JOIN batch ON node = {} "
+            "JOIN near b ON b.page = a.other AND b.other = a.page WHERE a.page < a.other"
         )
         for page, other, cosine in self._both(near, "a.page", "a.other"):
-            yield Relation(label=NEAR, source_id=page, target_id=other, properties={"cosine": round(cosine, 6)})
+            yield Relation(label=NEAR, source_id=page, target_id=other, properties={"cosine": round(cosine, 4)})
         yield from self._links()
 
     def _links(self) -> Iterator[Relation]:

@@ -48,9 +48,7 @@ def graph_directory(tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Col
 
 
 @pytest.fixture
-def graph_index(
-    graph_directory: Path, tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder
-) -> Iterator[MultimodalIndex]:
+def graph_index(graph_directory: Path, tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> Iterator[MultimodalIndex]:
     """An index with a graph, of the test's own. Its documents are in the folder `graph_documents`."""
     copy = shutil.copytree(graph_directory, tmp_path / "with-graph")
     with MultimodalIndex.open(copy, embedder=tiny_embedder) as opened:

@@ -82,6 +82,22 @@ def vector_content(vectors: VectorStore) -> dict[str, Any]:
     }
 
 
+def assert_same(mine: tuple[Any, Any], theirs: tuple[Any, Any]) -> None:
+    """Two graphs, each as `content` and `vector_content`, are equal, but for the last digits of what was computed."""
+    (nodes, relations), vectors = mine
+    (other_nodes, other_relations), other_vectors = theirs
+    assert nodes == other_nodes
+    assert relations.keys() == other_relations.keys()
+    for key, said in relations.items():
+        others = dict(other_relations[key])
+        assert abs(said.get("cosine", 0) - others.pop("cosine", 0)) < 2e-4, key
+        assert {name: value for name, value in said.items() if name != "cosine"} == others, key
+    assert vectors.keys() == other_vectors.keys()
+    for node, (payload, vector) in vectors.items():
+        assert payload == other_vectors[node][0]
+        assert np.abs(np.subtract(vector, other_vectors[node][1])).max() < 1e-4, node
+
+
 def file_text(folder: Path) -> bytes:
     """Everything in the files of a graph that are ours, the engine's own apart."""
     return b"".join(file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file())
