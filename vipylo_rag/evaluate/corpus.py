@@ -170,7 +170,11 @@ def _pages(item: Item, assets: Path) -> Iterator[PageRead]:
 
 
 def _facts(item: Item) -> FileFacts:
-    """What decides whether a document has changed: its text, what its line says, and its pictures' bytes."""
-    said = [item.text, item.language, dict(item.metadata), [file_facts(path).sha256 for path in item.images]]
+    """What decides whether a document has changed: its text, what its line says, and its pictures' bytes.
+
+    Its id is in it: of two files with equal bytes the books take one that is not on the disk for the other's old name,
+    and no document's id is on the disk.
+    """
+    said = [item.id, item.text, item.language, dict(item.metadata), [file_facts(path).sha256 for path in item.images]]
     content = json.dumps(said, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
     return FileFacts(hashlib.sha256(content).hexdigest(), len(content))

@@ -181,11 +181,11 @@ def _image(value: Any, name: str, folder: Path, place: str) -> Path:
         raise InputError(f'{place}: "{name}" {_short(value)} is no path inside the data set\'s folder')
     path = folder / value
     try:
-        if not path.resolve().is_relative_to(folder):
-            raise InputError(f'{place}: "{name}" {_short(value)} is a link that leads out of the data set\'s folder')
-        there = path.is_file()
+        inside, there = path.resolve().is_relative_to(folder), path.is_file()
     except (OSError, ValueError):  # too long, or no name a file can have
-        there = False
+        inside, there = True, False
+    if not inside:
+        raise InputError(f'{place}: "{name}" {_short(value)} is a link that leads out of the data set\'s folder')
     if not there:
         raise InputError(f'{place}: "{name}": there is no file {_short(value)} in {folder}')
     return path

@@ -63,7 +63,7 @@ def evaluate(
     begun = time.monotonic()
     cuts = checked_ks(ks)
     chosen = _modes(index, dataset, modes)
-    targets = Targets(index, tenant)
+    targets = Targets(index, tenant, by_name=dataset.corpus is None)
     wanted = {query: targets.wanted(given) for query, given in dataset.judgements.items()}
     how = Searching(chosen, cuts, max(cuts), tenant, rerank, candidates)
     queries = list(dataset.queries.values())

@@ -57,7 +57,7 @@ def worst_section(
     progress: Callable[[int, int], None],
 ) -> str:
     """HTML of the worst queries; fills the picture sheet."""
-    targets = Targets(index, tenant)
+    targets = Targets(index, tenant, by_name=dataset.corpus is None)
     chosen = worst_queries(evaluation, count)
     cards = []
     for number, result in enumerate(chosen, start=1):

@@ -46,16 +46,21 @@ class Wanted:
 
 
 class Targets:
-    """The documents of a tenant in an index, found by the ids of qrels."""
+    """The documents of a tenant in an index, found by the ids of qrels.
 
-    def __init__(self, index: OpenedIndex, tenant: str = "") -> None:
+    Args:
+        by_name: documents may be called by their file names; those of a corpus are called by their ids, whole.
+    """
+
+    def __init__(self, index: OpenedIndex, tenant: str = "", *, by_name: bool = True) -> None:
         self._index = index
         self._tenant = check_tenant(tenant)
         self._sources: set[str] = set()
         self._named: dict[str, list[str]] = defaultdict(list)
         for row in index.sources(tenant=tenant):
             self._sources.add(row.source)
-            self._named[PurePosixPath(row.source).name].append(row.source)
+            if by_name:
+                self._named[PurePosixPath(row.source).name].append(row.source)
         self._pages: dict[str, frozenset[int]] = {}
 
     def wanted(self, judgements: Sequence[Judgement]) -> Wanted:
@@ -84,9 +89,8 @@ class Targets:
     def id_of(self, target: Target) -> str:
         """The id of a target that is not in qrels: the shortest that names it."""
         name = PurePosixPath(target.source).name
-        document = (
-            name if len(self._named[name]) == 1 and name not in self._sources - {target.source} else target.source
-        )
+        unique = self._named.get(name) == [target.source] and name not in self._sources
+        document = name if unique else target.source
         return document if target.page is None else f"{document}#{target.page}"
 
     def first_page(self, target: Target) -> int | None:
