@@ -14,8 +14,8 @@ from PIL import Image
 
 from embedder import ColPaLiQwenEmbedder
 from embedder.errors import InputError
+from tests.vipylo_rag.command_line import vipylo
 from tests.vipylo_rag.conftest import write_picture
-from tests.vipylo_rag.test_cli import run
 from vipylo_rag import FilterError, MultimodalIndex
 from vipylo_rag.map import shown_names, write_map
 from vipylo_rag.one_file_page import as_data
@@ -227,9 +227,9 @@ def test_names_without_the_folder_that_all_share(sources: list[str], shown: list
 def test_the_command(hostile_directory: Path, tmp_path: Path) -> None:
     index = shutil.copytree(hostile_directory, tmp_path / "index")  # the module has the other one open
     out = tmp_path / "map.html"
-    done = run("map", "--index", index, "--out", out, "--method", "pca", "--limit", 3, "--where", "page>=1")
+    done = vipylo("map", "--index", index, "--out", out, "--method", "pca", "--limit", 3, "--where", "page>=1")
     assert done.returncode == 0 and done.stderr == "", "bars are for terminals"
     assert "random sample of 3 of 5 pages" in done.stdout and "laid out by PCA" in done.stdout
     assert content(out)["held"] == 5
-    refused = run("map", "--index", index, "--out", out, "--where", "nothing=1")
+    refused = vipylo("map", "--index", index, "--out", out, "--where", "nothing=1")
     assert refused.returncode == 2 and "Traceback" not in refused.stderr and refused.stderr.count("\n") == 1
