@@ -16,13 +16,15 @@ from vipylo_rag.tenants import for_tenant
 # How many pages the search finds directly, and how many of them the graph is entered from: later ones are fillers.
 _DIRECT: Final = 50
 _SOURCES: Final = 20
+# The entities and figures nearest to the query: so many are asked for, and so many of them are entered by.
+_NEAREST: Final = 50
 _ENTRIES: Final = 10
 # The second hop goes on from so many pages; a third would reach most of a graph by way of chance.
 _SECOND: Final = 10
 # So many reached pages are looked up in the store at a time, until so many of them pass the filter.
 _LOOKED_UP: Final = 100
 _REACHED: Final = 100
-# Ranks of a one-sided search as activations: the cosines of its first pages differ too little to say anything.
+# Ranks as activations, where scores do not say how much better one is: the first cosines differ too little.
 _RANKS: Final = 5
 
 
@@ -67,9 +69,12 @@ def graph_search(
     direct = store.search(vector, query.words or None, top_k=max(query.top_k, _DIRECT), where=where, mode="hybrid")
     pages = _Pages(store, where, {point.id: point for point in direct})
     own = _own(direct, fused=vector is not None and bool(tokens(query.words)), weights=weights)
-    spreading = Spreading(graph, tenant, store.count(for_tenant(tenant)), weights)
+    nearest = graph.nearest(vector, query.words or None, tenant, _NEAREST)
+    # Their rank counts, as scores of different searches cannot be compared.
+    nearness = {node: _RANKS / (_RANKS + rank) for rank, (node, _) in enumerate(nearest)}
+    spreading = Spreading(graph, tenant, store.count(for_tenant(tenant)), weights, nearness)
 
-    entries = spreading.entries(graph.nearest(vector, query.words or None, tenant, _ENTRIES))
+    entries = spreading.entries(_ENTRIES)
     sources = [Trail.at(own[point.id], _page_step(point.id)) for point in direct[:_SOURCES]]
     arrived = pages.passing(spreading.hop([*sources, *entries], pages.allowed))
 

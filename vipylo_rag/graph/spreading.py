@@ -42,9 +42,10 @@ MENTIONS_READ: Final = 3000
 _RELATIONS_READ: Final = 500
 # Arrivals at one node that are kept, best first; the others could hardly add to them.
 _ARRIVALS: Final = 8
+_LEAST: Final = 0.001
 
 _LABELS: Final[Mapping[str, float]] = MappingProxyType(
-    {CODE: 1.0, NAME: 0.8, AMOUNT: 0.6, DATE: 0.4, TERM: 0.4, HEADING: 0.2}
+    {CODE: 1.0, NAME: 0.9, AMOUNT: 0.6, DATE: 0.6, TERM: 0.1, HEADING: 0.05}
 )
 
 
@@ -71,24 +72,27 @@ class Weights:
 
     Attributes:
         direct: activation of the best page that was found directly; below 1, so that evidence can add to it.
-        sharpness: how fast it falls with the search's score.
+        sharpness: exponent of a page's share of the best hit's score. A fused score falls far slower than the chance
+            that a page is the right one. Higher finds more by way of links; from 6 on, questions that a page answers
+            directly lose (docs/graph.md).
         entry: activation of the entity or figure nearest to the query.
         labels: how telling an entity of a label is; `other` for labels that a language model made up.
         entity_fan: exponent of the number of other pages that mention an entity, which divides what it hands on.
-        page_fan: exponent of the number of telling entities of a page, which divides what it hands to each.
+        focus: how much of what a page hands to an entity depends on how near the entity, with the sentences it stands
+            in, is to the query: of all that a page names, what the question is about leads on.
         next, near, figure, related: links of page to following page, of alike pages (times their cosine), of figure to
             page, and of entities that a text relates to each other.
     """
 
     direct: float = 0.7
-    sharpness: float = 1.0
-    entry: float = 0.4
+    sharpness: float = 4.0
+    entry: float = 0.3
     labels: Mapping[str, float] = field(default_factory=lambda: _LABELS)
     other: float = 0.8
-    entity_fan: float = 0.5
-    page_fan: float = 0.25
-    next: float = 0.3
+    entity_fan: float = 0.25
+    next: float = 0.1
     near: float = 0.1
+    focus: float = 0.6
     figure: float = 0.8
     related: float = 0.6
 
@@ -161,22 +165,25 @@ def specificity(pages: int, total: int) -> float:
 
 @dataclass(frozen=True)
 class Spreading:
-    """One tenant's graph, walked a hop at a time. Nodes of others are never stepped on, whatever links to them."""
+    """One tenant's graph, walked a hop at a time. Nodes of others are never stepped on, whatever links to them.
+
+    `total` is how many pages the tenant has, `nearness` how near entities and figures are to the query, up to 1.
+    """
 
     graph: Graph
     tenant: str
     total: int
     weights: Weights
+    nearness: Mapping[str, float]
 
-    def entries(self, nearest: Sequence[tuple[str, float]]) -> list[Trail]:
-        """Trails of one step: the entities and figures that the query is nearest to. Their rank counts, as scores of
-        different searches cannot be compared."""
-        nodes = self.graph.nodes([node for node, _ in nearest])
-        ranked = [nodes[node] for node, _ in nearest if node in nodes and self._mine(nodes[node])]
+    def entries(self, most: int) -> list[Trail]:
+        """Trails of one step: the entities and figures that the query is nearest to."""
+        nearest = sorted(self.nearness, key=lambda node: (-self.nearness[node], node))[:most]
+        nodes = self.graph.nodes(nearest)
         trails = []
-        for rank, node in enumerate(ranked):
+        for node in (nodes[id_] for id_ in nearest if id_ in nodes and self._mine(nodes[id_])):
             telling = self._telling(node) if _is_entity(node) else float(node.label == FIGURE)
-            trails.append(Trail.at(self.weights.entry * telling / (1 + rank / 5), _step(node, "")))
+            trails.append(Trail.at(self.weights.entry * telling * self.nearness[node.id], _step(node, "")))
         return [trail for trail in trails if trail.activation > 0]
 
     def hop(self, sources: Sequence[Trail], passing: Passing) -> dict[str, list[Trail]]:
@@ -196,23 +203,19 @@ class Spreading:
                 entities[trail.node] = [trail]
         known.update(self.graph.nodes(list(entities)))
         placed = [node for node in at if node not in entities]
-        mentions: dict[str, list[tuple[LabelledNode, float]]] = {}
         for here, relation, there in self._links(placed):
             if here.id not in at or here.id in entities:
                 continue
             trail = at[here.id]
             if relation.label == MENTIONS and here.label == PAGE and _is_entity(there):
-                mentions.setdefault(here.id, []).append((there, self._telling(there)))
                 known[there.id] = there
+                focus = 1.0 - self.weights.focus * (1.0 - self.nearness.get(there.id, 0.0))
+                _arrive(entities, trail, self._telling(there) * focus, there, MENTIONS)
             elif there.label == PAGE and not trail.visits(there.id):
-                _arrive(arrived, trail.on(self._structural(relation, here), _step(there, relation.label)))
-        for page, found in mentions.items():
-            fan = max(1.0, sum(telling for _, telling in found)) ** self.weights.page_fan
-            for entity, telling in found:
-                _arrive(entities, at[page].on(telling / fan, _step(entity, MENTIONS)))
+                _arrive(arrived, trail, self._structural(relation, here), there, relation.label)
         related = self._through(entities, known, arrived, passing)
         self._through(related, known, arrived, lambda pages: ())
-        return arrived
+        return {page: trails for page, trails in arrived.items() if trails}
 
     def _through(
         self,
@@ -222,7 +225,7 @@ class Spreading:
         passing: Passing,
     ) -> dict[str, list[Trail]]:
         """From entities on to the pages that mention them; gives the entities they are related to."""
-        open_ = self._affordable(entities, known)
+        open_ = self._affordable({id_: trails for id_, trails in entities.items() if trails}, known)
         relations = []
         for here, relation, there in self._links(list(open_)):
             if here.id not in open_:
@@ -231,7 +234,7 @@ class Spreading:
                 # A page's own activation does not come back to it; what else reached the entity does.
                 for trail in entities[here.id]:
                     if not trail.visits(there.id):
-                        _arrive(arrived, trail.on(open_[here.id], _step(there, MENTIONS)))
+                        _arrive(arrived, trail, open_[here.id], there, MENTIONS)
             elif relation.label not in STRUCTURE and _is_entity(there):
                 relations.append((here, relation, there))
         del relations[_RELATIONS_READ:]
@@ -243,7 +246,7 @@ class Spreading:
                 share = self.weights.related * self._telling(there)
                 for trail in entities[here.id]:
                     if not trail.visits(there.id):
-                        _arrive(related, trail.on(share, _step(there, relation.label)))
+                        _arrive(related, trail, share, there, relation.label)
         return related
 
     def _affordable(self, entities: dict[str, list[Trail]], known: Mapping[str, LabelledNode]) -> dict[str, float]:
@@ -296,11 +299,13 @@ def _is_entity(node: LabelledNode) -> bool:
     return node.label not in (PAGE, FIGURE, DOCUMENT)
 
 
-def _arrive(at: dict[str, list[Trail]], trail: Trail) -> None:
-    if trail.activation <= 0:
+def _arrive(at: dict[str, list[Trail]], trail: Trail, share: float, node: LabelledNode, relation: str) -> None:
+    activation = trail.activation * share
+    trails = at.setdefault(node.id, [])
+    if activation < _LEAST or (len(trails) == _ARRIVALS and activation <= trails[-1].activation):
         return
-    trails = at.setdefault(trail.node, [])
-    insort(trails, trail, key=lambda one: (-one.activation, [step.node for step in one.steps]))
+    # Of equal ones the first stays first; links come in one order, so it is always the same.
+    insort(trails, trail.on(share, _step(node, relation)), key=lambda one: -one.activation)
     del trails[_ARRIVALS:]
 
 
