@@ -62,7 +62,7 @@ class PictureSheet:
             return f"<p class=quiet>{say('no picture')}</p>"
         number, (width, height) = list(self._files).index(key), self._files[key][1]
         return (
-            f'<svg class=picture viewBox="0 0 {width} {height}" width="{width}" height="{height}" role=img '
+            f'<svg class=picture viewBox="0 0 {width} {height}" width="{width}" height="{height}" role=img tabindex=0 '
             f'aria-label="{escape(label)}"><use href="#p{number}" /></svg>'
         )
 

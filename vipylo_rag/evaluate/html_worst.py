@@ -21,7 +21,9 @@ from vipylo_rag.search import Hit
 
 _SHOWN_RIGHT: Final = 2
 _SHOWN_FOUND: Final = 3
+# Beside a picture, fewer.
 _TEXT: Final = 260
+_TEXT_BESIDE: Final = 120
 _QUERY_TEXT: Final = 600
 
 
@@ -133,10 +135,12 @@ def _figure(
     name = f"<p class=id><bdi>{escape(quoted(id_))}</bdi></p>"
     body = ""
     if page is not None:
-        if asset := _asset(page, index):
+        asset = _asset(page, index)
+        if asset:
             body += sheet.shown(asset, id_)
         if page.text:
-            body += f"<p class=said><bdi>{escape(quoted(page.snippet(item.text or None, _TEXT)))}</bdi></p>"
+            said_there = page.snippet(item.text or None, _TEXT_BESIDE if asset else _TEXT)
+            body += f"<p class=said><bdi>{escape(quoted(said_there))}</bdi></p>"
     return f'<figure class="{kind}"><figcaption>{said}</figcaption>{name}{body}</figure>'
 
 
