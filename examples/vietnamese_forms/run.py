@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.loaders.ocr import tesseract_languages
+from embedder import Embedder
 from examples.sample_documents.effects import scanned
 from vipylo_rag import MultimodalIndex
 from vipylo_rag.manifest import is_index
@@ -44,7 +45,13 @@ class Result:
 
 
 def run(
-    folder: Path, console: Console, *, count: int = 4, scans_of: int = 2, seed: int = 26, embedder: str = "starter"
+    folder: Path,
+    console: Console,
+    *,
+    count: int = 4,
+    scans_of: int = 2,
+    seed: int = 26,
+    embedder: Embedder | str = "starter",
 ) -> Result:
     """Build, ingest, ask; writes `answers.html` into `folder`.
 
