@@ -1,8 +1,6 @@
 """What the processes of `test_several_ranks` run: scenarios one after another, results written to files."""
 
 import datetime
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from tests import prepared
 from tests.trainer.tiny_step import CONFIG, TASKS, network_of, samples, step_of
 from trainer.errors import TrainerError
 from trainer.gather import gather_batch
@@ -63,17 +62,17 @@ SCENARIOS = {
 
 def run_ranks(work: Callable[[int, Path], None], folder: Path) -> None:
     """Run `work(rank, folder)` in processes that form a gloo group. A failure or a hang fails the caller."""
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_join_and_work, args=(work, rank, folder)) for rank in range(WORLD)]
-    for process in processes:
-        process.start()
+    processes = [
+        prepared.start(_join_and_work, work, rank, folder, output=folder / f"said-by-{rank}") for rank in range(WORLD)
+    ]
     end = time.monotonic() + LIMIT
     for process in processes:
         process.join(max(0.0, end - time.monotonic()))
     codes = [process.exitcode for process in processes]
     for process in processes:
         process.kill()
-    assert codes == [0] * WORLD, f"exit codes of the ranks: {codes} (None: still running after {LIMIT} s)"
+    said = "".join((folder / f"said-by-{rank}").read_text() for rank in range(WORLD))
+    assert codes == [0] * WORLD, f"exit codes of the ranks: {codes} (None: still running after {LIMIT} s)\n{said}"
 
 
 def _join_and_work(work: Callable[[int, Path], None], rank: int, folder: Path) -> None:
@@ -165,7 +164,6 @@ def gather_numbers(rank: int, folder: Path) -> None:
 
 def train(checkpoint: Path, folder: Path) -> None:
     """All scenarios in one group of processes: starting processes is what takes time."""
-    os.environ["OMP_NUM_THREADS"] = "1"
     run_ranks(partial(_everything, checkpoint=checkpoint), folder)
 
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 import yaml
 
 from embedder.model import ColPaLiQwenEmbedder
+from tests import prepared
 from tests.trainer.small_data import write_config, write_small_data
 from trainer.config import load_config
 from trainer.run import train
@@ -19,7 +22,7 @@ from trainer.states import last_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 ROOT = Path(__file__).parents[2]
-LIMIT = 90
+LIMIT, WORLD = 90, 2
 EVALUATED = {"report__evaluate_every": 3, "report__save_every": 2, "report__keep": 2, "optimization__epochs": 2}
 
 
@@ -50,13 +53,29 @@ def fsdp() -> dict[str, str]:
 
 
 def launch(config: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Two processes of `tests.trainer.launched`; the whole must end within the limit."""
-    base = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m", "tests.trainer.launched"]
-    return subprocess.run(
-        [sys.executable, *command, str(config)], env={**base, **environment}, cwd=ROOT, capture_output=True, text=True,
-        timeout=LIMIT,
-    )  # fmt: skip
+    """Two processes of `tests.trainer.launched`, as `torch.distributed.run` starts them but for its own three seconds
+    and the imports; the whole must end within the limit."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    said = [config.parent / f"said-by-{rank}" for rank in range(WORLD)]
+    for file in said:
+        file.unlink(missing_ok=True)
+    ranks = [
+        prepared.start_module(
+            "tests.trainer.launched", config, output=said[rank], RANK=str(rank), LOCAL_RANK=str(rank),
+            WORLD_SIZE=str(WORLD), LOCAL_WORLD_SIZE=str(WORLD), **meeting, **environment,
+        )
+        for rank in range(WORLD)
+    ]  # fmt: skip
+    until = time.monotonic() + LIMIT
+    while any(rank.exitcode is None for rank in ranks) and not any(rank.exitcode for rank in ranks):
+        assert time.monotonic() < until, "".join(file.read_text() for file in said)
+        time.sleep(0.05)
+    for rank in ranks:  # the launcher does not let one go on alone either
+        rank.kill()
+        rank.join()
+    code = next((rank.exitcode for rank in ranks if rank.exitcode), 0)
+    return subprocess.CompletedProcess([str(config)], code, "", "".join(file.read_text() for file in said))
 
 
 def lines(output: Path) -> list[dict[str, Any]]:
@@ -113,7 +132,11 @@ def test_a_refusal_is_one_line_on_all_ranks(tmp_path: Path, tiny_checkpoint: Pat
     config = write_config(tmp_path, tiny_checkpoint, data, optimization__per_device_batch=2)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "precious.txt").write_text("mine")
-    ended = launch(config)
+    command = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m", "tests.trainer.launched"]
+    ended = subprocess.run(
+        [sys.executable, *command, str(config)], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+    )  # fmt: skip
     assert ended.returncode != 0
     assert "holds other things than a run" in ended.stderr
     assert "trainer/run.py" not in ended.stderr, "a traceback through our code"

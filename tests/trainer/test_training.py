@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from embedder.model import ColPaLiQwenEmbedder
+from tests import prepared
 from tests.trainer.small_data import write_config, write_small_data
 from trainer.config import load_config
 from trainer.errors import ConfigError, TrainerError
@@ -111,19 +112,6 @@ def untimed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in line.items() if not name.endswith("_per_second")} for line in lines]
 
 
-def start(config: Path, *changes: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    """`python -m trainer CONFIG` in a process of its own."""
-    command = [sys.executable, *launcher, "-m", "trainer", str(config), *changes]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    """Wait for success; the output is shown when it fails."""
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    return output
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_killed_at_any_step_and_resumed_the_loss_curve_is_the_same(
@@ -145,14 +133,18 @@ def test_killed_at_any_step_and_resumed_the_loss_curve_is_the_same(
     killed = write_config(tmp_path / "killed", tiny_checkpoint, data, **settings)
     output = tmp_path / "killed" / "run"
     for saved in (3, 6):  # both in the middle of an epoch
-        process = start(killed)
-        while process.poll() is None and not (output / f"checkpoint-{saved}").exists():
+        said = tmp_path / f"said-{saved}"
+        process = prepared.start_module("trainer", killed, output=said)
+        while process.is_alive() and not (output / f"checkpoint-{saved}").exists():
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.returncode == -signal.SIGKILL, process.stdout and process.stdout.read()
-    text = finish(start(killed))
-    assert "goes on from step" in text
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, said.read_text()
+    said = tmp_path / "said"
+    process = prepared.start_module("trainer", killed, output=said)
+    process.join(240)
+    assert process.exitcode == 0, said.read_text()
+    assert "goes on from step" in said.read_text()
     assert untimed(history(output)) == expected
     weights = [
         folder / "run" / "checkpoint" / "model.safetensors" for folder in (tmp_path / "whole", tmp_path / "killed")
@@ -168,8 +160,12 @@ def test_two_processes_follow_the_curve_of_one(tmp_path: Path, tiny_checkpoint: 
     train(load_config(one))
     two = write_config(tmp_path / "two", tiny_checkpoint, data, optimization__per_device_batch=2)
     # What `accelerate launch` runs for several GPUs; for several CPU processes it would want MPI.
-    launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
-    finish(start(two, launcher=launcher))
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m", "trainer"]
+    done = subprocess.run(
+        [sys.executable, *launcher, str(two)], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
     expected, found = history(tmp_path / "one" / "run"), history(tmp_path / "two" / "run")
     assert [line["loss"] for line in found] == pytest.approx([line["loss"] for line in expected], abs=1e-4)
     assert [line["grad_norm"] for line in found] == pytest.approx([line["grad_norm"] for line in expected], rel=1e-2)

@@ -1,71 +1,64 @@
 """A server that is killed while it receives and reads: after the next start nothing is lost, doubled or half there."""
 
-import os
-import signal
-import subprocess
-import sys
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-
-from embedder import ColPaLiQwenEmbedder
-from tests.vipylo_rag.server.sending import left_over, listed, on_disk, pdf, send, sent_and_read
-from vipylo_rag import MultimodalIndex
-
-# Two pages at a time, and each batch takes a while: there is something to be killed in.
-SERVER = """
-import socket, sys, time
-from pathlib import Path
 import uvicorn
+
 from embedder import ColPaLiQwenEmbedder
+from tests import prepared
+from tests.vipylo_rag.server.sending import left_over, listed, on_disk, pdf, send, sent_and_read
 from vipylo_rag import MultimodalIndex, pipeline
 from vipylo_rag.server.app import create_app
 from vipylo_rag.server.keys import Keys
 from vipylo_rag.server.options import ServerOptions
 
-index, checkpoint, port = sys.argv[1:]
-pipeline.BATCH_PAGES = 2
-embedder = ColPaLiQwenEmbedder.from_pretrained(checkpoint, device="cpu")
-encode_rows = embedder.encode_rows
-def slowly(samples, **options):
-    time.sleep(0.05)
-    return encode_rows(samples, **options)
-embedder.encode_rows = slowly
-listening = socket.create_server(("127.0.0.1", 0))
-with MultimodalIndex.open(index, embedder=embedder) as opened:
-    app = create_app(opened, ServerOptions(), Keys.of({}))
-    Path(port).write_text(str(listening.getsockname()[1]))
-    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listening])
-"""
 FILES = [(f"file {n}.pdf", pdf(*(f"file {n} page {page}" for page in range(8)))) for n in range(5)]
 # Of a name that is taken by then: it gets a number, once.
 ANOTHER = (FILES[0][0], pdf(*(f"another page {page}" for page in range(8))))
 NAMES = [*(name for name, _ in FILES), "file 0 (2).pdf"]
 
 
+def serve(directory: Path, checkpoint: Path, port: Path) -> None:
+    """What the server's process does. Two pages at a time, and each batch takes a while: so it can be killed in one."""
+    pipeline.BATCH_PAGES = 2
+    embedder = ColPaLiQwenEmbedder.from_pretrained(checkpoint, device="cpu")
+    encode_rows = embedder.encode_rows
+
+    def slowly(samples: Any, **options: Any) -> Any:
+        time.sleep(0.05)
+        return encode_rows(samples, **options)
+
+    embedder.encode_rows = slowly  # type: ignore[method-assign]
+    listening = socket.create_server(("127.0.0.1", 0))
+    with MultimodalIndex.open(directory, embedder=embedder) as opened:
+        app = create_app(opened, ServerOptions(), Keys.of({}))
+        port.write_text(str(listening.getsockname()[1]))
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listening])
+
+
 @contextmanager
-def served(folder: Path, checkpoint: Path, number: int) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+def served(folder: Path, checkpoint: Path, number: int) -> Iterator[tuple[BaseProcess, httpx.Client]]:
     """A server in a process of its own."""
-    port = folder / f"port-{number}"
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(folder / "index"), str(checkpoint), str(port)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[3],
-    )
+    port, said = folder / f"port-{number}", folder / f"said-{number}"
+    process = prepared.start(serve, folder / "index", checkpoint, port, output=said)
     try:
         until = time.monotonic() + 120
         while not (port.is_file() and port.read_text()):
-            assert process.poll() is None and time.monotonic() < until, "the server does not start"
+            assert process.is_alive() and time.monotonic() < until, f"the server does not start: {said.read_text()}"
             time.sleep(0.05)
         with httpx.Client(base_url=f"http://127.0.0.1:{port.read_text()}", timeout=60) as client:
             yield process, client
     finally:
         process.kill()
-        process.wait()
+        process.join()
 
 
 @pytest.mark.slow
@@ -89,8 +82,8 @@ def test_nothing_is_lost_or_doubled_by_kills(
 
                     def cut_off(body: bytes = body) -> Iterator[bytes]:
                         yield body[:5_000_000]
-                        process.send_signal(signal.SIGKILL)
-                        process.wait()
+                        process.kill()
+                        process.join()
                         yield body[5_000_000:]
 
                     other.post(
@@ -99,8 +92,8 @@ def test_nothing_is_lost_or_doubled_by_kills(
                 continue
             while sum(document["pages"] for document in listed(client)) < pages:
                 time.sleep(0.02)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.kill()
+            process.join()
     with served(tmp_path, tiny_checkpoint, 9) as (process, client):
         until = time.monotonic() + 120
         while client.get(f"/api/uploads/{taken[0]}").json()["state"] != "done":
@@ -109,7 +102,8 @@ def test_nothing_is_lost_or_doubled_by_kills(
         assert [file["name"] for file in sent_and_read(client, ANOTHER)] == NAMES[-1:]
         assert {d["name"]: (d["state"], d["pages"]) for d in listed(client)} == {name: ("done", 8) for name in NAMES}
         process.terminate()
-        process.wait(timeout=60)
+        process.join(60)
+        assert not process.is_alive()
     with MultimodalIndex.open(tmp_path / "index", embedder=tiny_embedder) as index:
         assert index.store.count() == index.ledger.counts()["pages done"] == 48
         assert on_disk(index) == sorted(NAMES)
