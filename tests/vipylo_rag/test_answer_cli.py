@@ -1,10 +1,8 @@
 """`vipylo ask` and `index.ask` on a real index: found by a search, answered over HTTP or quoted."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.llm_server import LLMServer, Reply
+from tests.vipylo_rag.command_line import PROGRAM, vipylo
 from tests.vipylo_rag.conftest import write_pdf
 from vipylo_rag import ColPaLiQwenEmbedder, MultimodalIndex
 
@@ -34,13 +33,13 @@ def server() -> Iterator[LLMServer]:
         yield running
 
 
+def ask(index: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return vipylo("ask", *arguments, "--index", index, **settings)
+
+
 def command(index: Path, *arguments: str) -> list[str]:
-    return [str(Path(sys.executable).with_name("vipylo")), "ask", *arguments, "--index", str(index)]
-
-
-def run(index: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **settings}
-    return subprocess.run(command(index, *arguments), env=env, capture_output=True, text=True, check=False)
+    """The command for what only a process of its own shows."""
+    return [str(PROGRAM), "ask", *arguments, "--index", str(index)]
 
 
 def test_index_ask_with_and_without_a_model(
@@ -63,7 +62,7 @@ def test_index_ask_with_and_without_a_model(
 
 
 def test_the_command_quotes_without_a_model(asked_index: Path) -> None:
-    done = run(asked_index, "Tiền đặt cọc là bao nhiêu?", VIPYLO_LLM="")
+    done = ask(asked_index, "Tiền đặt cọc là bao nhiêu?", VIPYLO_LLM="")
     assert done.returncode == 0, done.stderr
     first, *_ = done.stdout.splitlines()
     assert first.startswith("Chưa cấu hình mô hình ngôn ngữ")
@@ -74,7 +73,7 @@ def test_the_command_quotes_without_a_model(asked_index: Path) -> None:
 def test_the_command_streams_a_model_and_prints_json(asked_index: Path, server: LLMServer) -> None:
     server.says("Là 29.000.000 ", "đồng [1].")
     settings = {"VIPYLO_LLM": server.url, "VIPYLO_LLM_KEY": "secret-of-the-test"}
-    done = run(asked_index, "Tiền đặt cọc là bao nhiêu?", "--json", "-k", "1", "--where", "page=1", **settings)
+    done = ask(asked_index, "Tiền đặt cọc là bao nhiêu?", "--json", "-k", "1", "--where", "page=1", **settings)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["answer"] == "Là 29.000.000 đồng [1]." and said["model"] == "test-vl" and said["found"]
@@ -92,7 +91,7 @@ def test_the_models_name_stands_on_a_line_of_its_own(asked_index: Path, server: 
 
 
 def test_bad_input_is_one_line(asked_index: Path) -> None:
-    done = run(asked_index, "what?", "--llm", "nowhere")
+    done = ask(asked_index, "what?", "--llm", "nowhere")
     assert done.returncode == 2 and "give the http:// URL" in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
 
