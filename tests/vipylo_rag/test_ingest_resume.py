@@ -1,6 +1,8 @@
 """Runs that are killed or stopped, and two that want to write at a time."""
 
+import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,34 +12,31 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from tests import prepared
 from tests.vipylo_rag.conftest import assert_same, snapshot, write_pdf
-from vipylo_rag import IndexDirectoryError, InputError, MultimodalIndex
-from vipylo_rag.ledger import SourceRow
+from vipylo_rag import IndexDirectoryError, InputError, MultimodalIndex, pipeline
+from vipylo_rag.bookkeeping import Bookkeeping
+from vipylo_rag.embedding import EmbeddingStation
+from vipylo_rag.ledger import Ledger, SourceRow
 from vipylo_rag.sources import source_name
 
-KILLED = """
-import os, signal, sys
-from vipylo_rag import MultimodalIndex, ledger, pipeline
+OWNERS = {"store": (EmbeddingStation, "_put"), "ledger": (Ledger, "put_pages"), "close": (Bookkeeping, "close")}
 
-pipeline.BATCH_PAGES = 2
-stop, where = int(sys.argv[4]), sys.argv[5]
-from vipylo_rag.embedding import EmbeddingStation
-from vipylo_rag.bookkeeping import Bookkeeping
-owner, name = {"store": (EmbeddingStation, "_put"), "ledger": (ledger.Ledger, "put_pages"),
-               "close": (Bookkeeping, "close")}[where]
-original, calls = getattr(owner, name), 0
 
-def die(self, *args):
-    global calls
-    calls += 1
-    if calls > stop:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return original(self, *args)
+def killed_at(where: str, stop: int, directory: Path, checkpoint: Path, documents: Path) -> None:
+    """Ingest in batches of two pages; at call `stop + 1` of a step, the process kills itself."""
+    pipeline.BATCH_PAGES = 2
+    owner, name = OWNERS[where]
+    original, calls = getattr(owner, name), itertools.count(1)
 
-setattr(owner, name, die)
-with MultimodalIndex.open(sys.argv[1], embedder=sys.argv[2]) as index:
-    index.ingest(sys.argv[3])
-"""
+    def die(self: Any, *arguments: Any) -> Any:
+        if next(calls) > stop:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, *arguments)
+
+    setattr(owner, name, die)
+    with MultimodalIndex.open(directory, embedder=str(checkpoint)) as index:
+        index.ingest(documents)
 
 
 @pytest.mark.slow
@@ -48,9 +47,10 @@ def test_a_killed_run_resumes_to_the_same_index(
     """SIGKILL between the steps: before storing, between store and ledger, and while a source is closed."""
     index.ingest(documents)
     victim = tmp_path / "victim"
-    arguments = [str(victim), str(tiny_checkpoint), str(documents), str(stop), where]
-    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, timeout=120, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-500:]
+    said = tmp_path / "said"
+    killed = prepared.start(killed_at, where, stop, victim, tiny_checkpoint, documents, output=said)
+    killed.join(120)
+    assert killed.exitcode == -signal.SIGKILL, said.read_text()
     with MultimodalIndex.open(victim, embedder=tiny_embedder) as resumed:
         assert any(row.state == "pending" for row in resumed.sources())
         resumed.ingest(documents)
