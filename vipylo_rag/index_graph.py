@@ -15,6 +15,7 @@ from vipylo_rag.tenants import check_tenant
 if TYPE_CHECKING:
     from llama_index.core.schema import TransformComponent
 
+    from vipylo_rag.graph.page_graph import PageGraph
     from vipylo_rag.graph.report import GraphProgress, GraphReport
     from vipylo_rag.graph.upkeep import GraphFolder
 
@@ -58,7 +59,7 @@ class IndexGraphing(OpenedIndex):
         from vipylo_rag.graph.build import GraphBuild
         from vipylo_rag.graph.extractors import extractor_identity, load_extractor
         from vipylo_rag.graph.facts import GraphFacts, TenantFacts
-        from vipylo_rag.graph.page_graph import PageGraph, close_graph_store
+        from vipylo_rag.graph.page_graph import PageGraph
         from vipylo_rag.graph.upkeep import use_extractor
 
         check_tenant(tenant)
@@ -77,10 +78,8 @@ class IndexGraphing(OpenedIndex):
             place = parts.readings.fact("url") or None
             facts = GraphFacts(embedder=self.manifest.embedder, url=place, tenants=known)
             facts.write(self.directory)
-            with self.turnstile.alone(), self._opening_graph:
-                replaced, self._graph = self._graph, PageGraph(parts.store, parts.vectors, facts)
-            if replaced is not None:
-                close_graph_store(replaced.store)
+            with self.turnstile.alone():
+                self._replace_graph(PageGraph(parts.store, parts.vectors, facts))
         return report
 
     def graph_info(self, *, tenant: str = "") -> dict[str, Any]:
@@ -135,22 +134,24 @@ class IndexGraphing(OpenedIndex):
         folder = self._graph_folder()
         with self.turnstile.alone(), self._opening_graph:
             try:
-                facts = follow(folder, tenant, sources)
+                graph = follow(folder, tenant, sources)
             except IndexDirectoryError as error:
                 logger.warning("the damaged page graph is deleted; make it anew with `vipylo graph build`: %s", error)
+                self._close_graph()
                 folder.remove()
-                self._graph = None
                 return
-            if facts is not None and self._graph is not None:
-                self._reopen_graph()
+            if graph is not None:
+                self._replace_graph(graph)
 
-    def _reopen_graph(self) -> None:
-        from vipylo_rag.graph.page_graph import close_graph_store, open_graph
+    def _replace_graph(self, graph: "PageGraph") -> None:
+        """The open graph, and the one for who asks next. Nobody may be searching."""
+        from vipylo_rag.graph.page_graph import close_graph_store
 
-        replaced, self._graph = self._graph, None
-        if replaced is not None:
-            close_graph_store(replaced.store)
-        self._graph = open_graph(self.directory, self.manifest, self._graph_vectors)
+        with self._opening_graph:
+            replaced, self._graph = self._graph, graph if graph.facts.fits(self.manifest.embedder) else None
+            for gone in (replaced, None if self._graph is graph else graph):
+                if gone is not None:
+                    close_graph_store(gone.store)
 
     def _copy_graph(self, target: Path) -> None:
         """Copy the graph, where there is one, into a copy of the index."""

@@ -85,13 +85,17 @@ class GraphFacts(BaseModel):
                 f"{path} is damaged: make the graph anew with `{BUILD} --index {directory}`"
             ) from error
 
+    def fits(self, embedder: EmbedderRecord) -> bool:
+        """Whether this embedder made the vectors."""
+        return self.embedder.fingerprint == embedder.fingerprint
+
     def check_embedder(self, embedder: EmbedderRecord, directory: Path) -> None:
         """Refuse vectors that the index's embedder did not make: its queries would find nonsense in them.
 
         Raises:
             IndexDirectoryError: says how to mend it.
         """
-        if self.embedder.fingerprint != embedder.fingerprint:
+        if not self.fits(embedder):
             raise IndexDirectoryError(
                 f"the graph of {directory} was made with embedder {self.embedder.name!r} "
                 f"({self.embedder.fingerprint[:12]}), and the index is of {embedder.name!r} "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from connectors.stores.protocol import StoredPoint, VectorStore
-from vipylo_rag.graph.readings import Readings
+from vipylo_rag.graph.readings import NEW, SHORT, Readings
 from vipylo_rag.tenants import for_tenant
 
 # How many neighbours a page can have, and how near they must be (cosine). Only pairs that are on each other's lists
@@ -32,25 +32,25 @@ class Neighbours:
 
     def update(self, told: Told = lambda done, total: None) -> None:
         """Bring the lists up to date with what was noted as due, and with what that changes in other lists."""
-        mine = "FROM pages WHERE tenant = ? AND near_due"
-        due = [row[0] for row in self._db.execute(f"SELECT id {mine}", (self._tenant,))]
-        everything = len(due) == self._readings.count("pages", self._tenant)
-        total, done, touched = len(due), 0, set[str]()
-        for start in range(0, len(due), _BATCH):
-            for page in self._points(due[start : start + _BATCH]):
-                if not everything:  # where all lists are made anew, none has to be told
-                    touched |= self._touched(page)
-                self._list(page)
-            done += len(due[start : start + _BATCH])
-            told(done, total)
-        touched -= set(due)
-        others = sorted(touched)
-        total += len(others)
+        new = self._due(NEW)
+        everything = len(new) == self._readings.count("pages", self._tenant)
+        done = 0
+        for start in range(0, len(new), _BATCH):
+            for page in self._points(new[start : start + _BATCH]):
+                # Where all lists are made anew, none has to be told.
+                self._list(page, set() if everything else self._touched(page))
+            done += len(new[start : start + _BATCH])
+            told(done, len(new))
+        others = self._due(SHORT)
         for start in range(0, len(others), _BATCH):
             for page in self._points(others[start : start + _BATCH]):
-                self._list(page)
+                self._list(page, set())
             done += len(others[start : start + _BATCH])
-            told(done, total)
+            told(done, len(new) + len(others))
+
+    def _due(self, what: int) -> list[str]:
+        query = "SELECT id FROM pages WHERE tenant = ? AND near_due = ? ORDER BY id"
+        return [row[0] for row in self._db.execute(query, (self._tenant, what))]
 
     def _points(self, ids: list[str]) -> Iterable[StoredPoint]:
         return self._store.get(ids, with_vectors=True)
@@ -60,11 +60,16 @@ class Neighbours:
         others = ((point.id, point.score) for point in found if point.id != page.id)
         return [(id_, score) for id_, score in others if score >= NEAREST][:top_k]
 
-    def _list(self, page: StoredPoint) -> None:
+    def _list(self, page: StoredPoint, touched: set[str]) -> None:
+        """Make a page's list, and note those whose lists it changes: together, or a kill would forget them."""
         new = {id_: score for id_, score in self._found(page, NEIGHBOURS) if self._readings.known([id_])}
         with self._readings.transaction():
             old = dict(self._db.execute("SELECT other, cosine FROM near WHERE page = ?", (page.id,)))
             self._db.execute("UPDATE pages SET near_due = 0 WHERE id = ?", (page.id,))
+            self._db.executemany(
+                f"UPDATE pages SET near_due = {SHORT} WHERE id = ? AND NOT near_due",  # noqa: S608
+                [(id_,) for id_ in touched],
+            )
             if old.keys() == new.keys() and all(abs(old[id_] - new[id_]) < _EPSILON for id_ in new):
                 return
             self._db.execute("DELETE FROM near WHERE page = ?", (page.id,))

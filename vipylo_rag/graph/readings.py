@@ -19,6 +19,10 @@ from vipylo_rag.graph.elements import document_id, figure_id
 SCHEMA_VERSION: Final = 1
 READINGS: Final = "readings.sqlite"
 
+# Why a page's list of neighbours is due: it is new, and others are to be told; or it lost or may get a neighbour.
+NEW: Final = 1
+SHORT: Final = 2
+
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE pages (id TEXT PRIMARY KEY, document TEXT, tenant TEXT, source TEXT, name TEXT, number INTEGER, kind TEXT,
@@ -186,9 +190,9 @@ class Readings:
             self.drop(page.id)
             document = document_id(page.tenant, page.source)
             self.db.execute(
-                "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+                "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (page.id, document, page.tenant, page.source, page.name, page.number, page.kind, page.sha256,
-                 page.reason),
+                 page.reason, NEW),
             )  # fmt: skip
             self.db.executemany(
                 "INSERT OR IGNORE INTO mentions VALUES (?, ?, ?, ?, ?, ?)",
@@ -213,7 +217,11 @@ class Readings:
             if not self.known([id_]):
                 return False
             self._unsettle(id_)
-            self.db.execute("UPDATE pages SET near_due = 1 WHERE id IN (SELECT page FROM near WHERE other = ?)", (id_,))
+            self.db.execute(
+                f"UPDATE pages SET near_due = {SHORT} WHERE NOT near_due "  # noqa: S608
+                "AND id IN (SELECT page FROM near WHERE other = ?)",
+                (id_,),
+            )
             self.db.execute("DELETE FROM near WHERE page = ? OR other = ?", (id_, id_))
             self.db.execute("DELETE FROM pages WHERE id = ?", (id_,))
             for table in ("mentions", "links", "figures"):

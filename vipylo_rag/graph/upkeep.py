@@ -19,7 +19,7 @@ from vipylo_rag.graph.build import GraphParts, drop_pages, settle
 from vipylo_rag.graph.facts import GraphFacts
 from vipylo_rag.graph.graph_vectors import GraphVectors
 from vipylo_rag.graph.local_store import LocalGraphStore
-from vipylo_rag.graph.page_graph import GRAPH_FILE, close_graph_store, open_graph_store
+from vipylo_rag.graph.page_graph import GRAPH_FILE, PageGraph, close_graph_store, open_graph_store
 from vipylo_rag.graph.projection import Projection, remove_nodes
 from vipylo_rag.graph.readings import READINGS, Readings
 from vipylo_rag.graph.vectors import NodeVectors
@@ -151,21 +151,21 @@ def _leave(url: str, readings: Readings) -> None:
         close_graph_store(store)
 
 
-def follow(folder: GraphFolder, tenant: str | None, sources: Iterable[str] | None) -> GraphFacts | None:
+def follow(folder: GraphFolder, tenant: str | None, sources: Iterable[str] | None) -> PageGraph | None:
     """Take out of the graph what is not in the index any more, or not as it was read: all, a tenant's, or of documents.
 
     What the next build has to do (reading changed pages, vectors of entities whose context is gone) is noted for it.
-    Returns the graph's new facts; None where nothing is to be done or no build has ended yet.
+    Returns the graph as it is now; None where nothing was to be done, or no build has ended yet.
     """
     if not folder.forget(tenant, sources):
         return None
     with folder.opened() as parts:
         projection = Projection(parts.readings, parts.store)
         settle(parts, projection, NodeVectors(parts.readings, parts.vectors, parts.pages, parts.assets))
-        close_graph_store(parts.store)
         try:
             facts = GraphFacts.read(folder.index.directory)
         except InputError:
+            close_graph_store(parts.store)
             return None
         counted = {
             name: said.model_copy(update={"pages": parts.readings.count("pages", name)})
@@ -173,7 +173,7 @@ def follow(folder: GraphFolder, tenant: str | None, sources: Iterable[str] | Non
         }
         facts = facts.model_copy(update={"tenants": counted})
         facts.write(folder.index.directory)
-        return facts
+        return PageGraph(parts.store, parts.vectors, facts)
 
 
 def _vanished(readings: Readings, pages: VectorStore, ids: list[str]) -> Iterator[str]:

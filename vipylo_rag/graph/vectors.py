@@ -18,7 +18,9 @@ from vipylo_rag.graph.projection import Projection, Shown
 from vipylo_rag.graph.readings import Readings
 from vipylo_rag.stored_page import page_sample
 
+# Embedded at a time (figures are pictures), and stored at a time: each is a write to disk, and what a kill may cost.
 _BATCH: Final = 64
+_STORED: Final = 512
 _WHOLE: Final = [0.0, 0.0, 1.0, 1.0]
 
 Told = Callable[[int, int], None]
@@ -54,14 +56,19 @@ class NodeVectors:
         """Make the vectors that are noted as due, some at a time; returns those that cannot be made."""
         readings, failed = self._readings, list[Unembedded]()
         total, done = readings.count("due"), 0
-        for nodes in readings.portions("due", _BATCH):
-            points, digests = self._points([*projection.shown(nodes)], embedder, failed)
+        for nodes in readings.portions("due", _STORED):
+            points, digests = list[Point](), list[tuple[str, str]]()
+            for start in range(0, len(nodes), _BATCH):
+                some = nodes[start : start + _BATCH]
+                made = self._points(projection.shown(some), embedder, failed)
+                points += made[0]
+                digests += made[1]
+                told(done + start + len(some), total)
             self._vectors.upsert(points)
             with readings.transaction():
                 readings.db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", digests)
                 readings.db.executemany("DELETE FROM due WHERE node = ?", [(node,) for node, _ in digests])
             done += len(nodes)
-            told(done, total)
         return failed
 
     def _points(

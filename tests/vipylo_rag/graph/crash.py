@@ -141,7 +141,7 @@ def steps_of(folder: Path) -> int:
 
 def main(folder: Path, seed: int, trials: int) -> dict[str, Any]:
     """Build to the end once, then be killed at `trials` steps and go on."""
-    build._READ, vectors._BATCH = 3, 4  # type: ignore[misc]  # so that there is something between portions
+    build._READ, vectors._STORED = 3, 4  # type: ignore[misc]  # so that there is something between portions
     base = folder / "base"
     forked(lambda: make(base, seed))
     whole = shutil.copytree(base, folder / "whole")
