@@ -1,12 +1,13 @@
 """A third-party package adds a loader and an embedder, by entry points alone."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 from embedder.plugins import load_plugin, registered
+from embedder.protocol import Embedder
+from tests import prepared
+from vipylo_rag import MultimodalIndex
 
 PACKAGE = '''
 import hashlib
@@ -48,25 +49,24 @@ class WordHashEmbedder:
         return EncodedRows(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 '''
 
-PROGRAM = """
-import json, sys
-from vipylo_rag import MultimodalIndex
-from embedder.protocol import Embedder
 
-with MultimodalIndex.open(sys.argv[1], embedder="words:v1") as index:
-    assert isinstance(index.embedder, Embedder)
-    report = index.ingest(sys.argv[2])
-    hits = index.search("nước mắm tỏi", mode="dense")
-with MultimodalIndex.open(sys.argv[1]) as index:
-    again = index.search("nước mắm tỏi", mode="dense")
-print(json.dumps({
-    "indexed": report.indexed,
-    "name": index.manifest.embedder.name,
-    "dim": index.manifest.embedder.dim,
-    "best": [hits[0].page, hits[0].kind, hits[0].metadata["cook"]],
-    "same": [h.id for h in hits] == [h.id for h in again],
-}))
-"""
+def use_both(site: Path, directory: Path, food: Path, found: Path) -> None:
+    """What a program does that knows the package's parts by their names alone."""
+    sys.path.insert(0, str(site))  # as PYTHONPATH does, for a process that starts anew
+    with MultimodalIndex.open(directory, embedder="words:v1") as index:
+        assert isinstance(index.embedder, Embedder)
+        report = index.ingest(food)
+        hits = index.search("nước mắm tỏi", mode="dense")
+    with MultimodalIndex.open(directory) as index:
+        again = index.search("nước mắm tỏi", mode="dense")
+    facts = {
+        "indexed": report.indexed,
+        "name": index.manifest.embedder.name,
+        "dim": index.manifest.embedder.dim,
+        "best": [hits[0].page, hits[0].kind, hits[0].metadata["cook"]],
+        "same": [h.id for h in hits] == [h.id for h in again],
+    }
+    found.write_text(json.dumps(facts))
 
 
 def test_a_third_party_adds_a_loader_and_an_embedder(tmp_path: Path, install_plugin) -> None:
@@ -80,13 +80,13 @@ def test_a_third_party_adds_a_loader_and_an_embedder(tmp_path: Path, install_plu
     )
     (tmp_path / "food").mkdir()
     (tmp_path / "food" / "all.recipe").write_text("phở bò hành --- nước mắm tỏi ớt --- bánh mì", encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path / "index"), str(tmp_path / "food")],
-        capture_output=True, text=True, timeout=120, check=False, env=environment,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-1500:]
-    assert json.loads(done.stdout) == {
+    said, found = tmp_path / "said", tmp_path / "found"
+    process = prepared.start(
+        use_both, site, tmp_path / "index", tmp_path / "food", found, output=said, PYTHONPATH=str(site)
+    )
+    process.join(120)
+    assert process.exitcode == 0, said.read_text()
+    assert json.loads(found.read_text()) == {
         "indexed": 1, "name": "words:v1", "dim": 64, "best": [2, "recipe", "An"], "same": True,
     }  # fmt: skip
 
