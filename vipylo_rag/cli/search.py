@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,8 +24,11 @@ from vipylo_rag.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from connectors.stores.filters import Filter
-    from connectors.stores.protocol import SearchMode
+    from vipylo_rag.graph.elements import PathStep
+    from vipylo_rag.query import PageMode
     from vipylo_rag.search import Hit
 
 _SHOWN_WORDS = 5
@@ -36,7 +39,10 @@ def search(
     image: Annotated[list[Path] | None, typer.Option("--image", help="An image to look for; repeatable.")] = None,
     index: IndexOption = DEFAULT_INDEX,
     top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many pages.")] = 10,
-    mode: Annotated[str, typer.Option("--mode", help="hybrid, dense (vectors) or lexical (words).")] = "hybrid",
+    mode: Annotated[
+        str,
+        typer.Option("--mode", help="hybrid, dense (vectors), lexical (words), or graph: hybrid, and on along links."),
+    ] = "hybrid",
     where: Annotated[
         list[str] | None, typer.Option("--where", help="Filter, as kind=pdf, page<=3, name!=a.pdf; repeatable.")
     ] = None,
@@ -54,13 +60,17 @@ def search(
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Search by text, by image, or by both together as one query."""
+    """Search by text, by image, or by both together as one query.
+
+    Mode graph needs a page graph (`vipylo graph build`). It also finds pages that only a name, a code or a date that
+    they share leads to, and says by which path.
+    """
     from connectors.stores.filters import parse_filter_text
 
     reordering = asked_rerank(rerank)
     with open_index(index, asked_embedder(embedder), device) as opened:
         filter_: Filter | None = parse_filter_text(where or [], opened.fields(tenant))
-        chosen: SearchMode = mode  # type: ignore[assignment]  # search names the modes there are
+        chosen: PageMode = mode  # type: ignore[assignment]  # search names the modes there are
         hits = opened.search(
             text,
             list(image or []),
@@ -144,13 +154,30 @@ def _print(hits: "list[Hit]", text: str | None, reasons: list[Reason]) -> None:
             f"{hit.score:.4f}",
             Text(quoted(hit.name)),  # a file name may hold what steers a terminal
             str(hit.page),
-            Text(hit.snippet(text) or f"({hit.kind})"),
+            Text.assemble(hit.snippet(text) or f"({hit.kind})", (f"\n{way(hit.path)}" if hit.path else "", "italic")),
         ]
         if reason is not None:
             said = "\n".join(f"{word} {share:+.3f}" for word, share in reason.words)
             row.append(Text(f"{said or '(none: the picture)'}\ncosine {reason.score:.3f}"))
         table.add_row(*row)
     Console().print(table)
+
+
+def way(path: "Sequence[PathStep]") -> str:
+    """A path in words, such as "via SC-2041 (code) from report.pdf, page 3"; "" where there is none."""
+    from vipylo_rag.graph.elements import NEXT, PAGE
+    from vipylo_rag.passages import quoted
+
+    if not path:
+        return ""
+    names = [
+        quoted(step.name) if step.label == PAGE else f"{quoted(step.name)} ({quoted(step.label)})" for step in path
+    ]
+    if path[0].label != PAGE:
+        return f"via {', '.join(names[:-1])}"
+    if len(path) == 2:
+        return f"{'next to' if path[1].relation == NEXT else 'alike:'} {names[0]}"
+    return f"via {', '.join(names[1:-1])} from {names[0]}"
 
 
 def _print_json(hits: "list[Hit]", text: str | None, reasons: list[Reason]) -> None:
@@ -165,6 +192,7 @@ def _print_json(hits: "list[Hit]", text: str | None, reasons: list[Reason]) -> N
             "snippet": hit.snippet(text),
             "image": str(hit.image_path) if hit.image_path else None,
             "metadata": hit.metadata,
+            "path": [asdict(step) for step in hit.path],
         }
         for hit in hits
     ]
