@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from examples.contact_sheet import Shown, write_contact_sheet
+from examples.made_folder import made_anew
 from examples.sample_documents import QUERIES, DemoQuery, build, queries_folder
 from vipylo_rag import Hit, MultimodalIndex
 from vipylo_rag.errors import IndexDirectoryError
@@ -54,8 +55,7 @@ def own_index(directory: Path) -> MultimodalIndex:
 def run(folder: Path, console: Console) -> list[Answered]:
     """Build, ingest, search; writes `contact_sheet.html` into `folder` and returns what was found."""
     begun = time.monotonic()
-    documents = folder / "documents"
-    shutil.rmtree(documents, ignore_errors=True)
+    documents = made_anew(folder / "documents")
     build(documents)
     console.print(f"sample documents written to {documents} ({time.monotonic() - begun:.0f} s)")
     with own_index(folder / "index") as index:
