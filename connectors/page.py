@@ -86,17 +86,23 @@ def page_node_of(
     """A page's node from its parts; `metadata` is kept out of embeddings, and its content hash out of prompts."""
     from llama_index.core.schema import MediaResource, Node, NodeRelationship, RelatedNodeInfo
 
-    # A stock engine that shows a model several pages turns pictures into data URLs, and guesses no type.
-    mime = mimetypes.guess_type(image_path)[0] if image_path else None
     return Node(
         id_=page_id(source, number, tenant),
         text_resource=MediaResource(text=text),
-        image_resource=MediaResource(path=image_path, mimetype=mime) if image_path else None,
+        image_resource=MediaResource(path=image_path, mimetype=media_type(image_path)) if image_path else None,
         metadata=metadata,  # type: ignore[call-arg]  # pydantic's alias hides it from mypy
         excluded_embed_metadata_keys=sorted(metadata),
         excluded_llm_metadata_keys=[HASH_KEY],
         relationships={NodeRelationship.SOURCE: RelatedNodeInfo(node_id=source_id(source, tenant))},
     )
+
+
+def media_type(path: Path) -> str | None:
+    """The MIME type that a file's name tells, or None.
+
+    LlamaIndex knows none for ".jpeg": a stock engine that shows a model several pages fails on such a picture.
+    """
+    return mimetypes.guess_type(path.name)[0]
 
 
 def source_id(source: str, tenant: str = "") -> str:

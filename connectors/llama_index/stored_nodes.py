@@ -24,7 +24,7 @@ from llama_index.core.schema import (
 from connectors.errors import StoreError
 from connectors.llama_index.media import MEDIA_FIELDS, is_file_url, keep, resource_of
 from connectors.loaders.base import one_line
-from connectors.page import PAGE_NAMESPACE
+from connectors.page import PAGE_NAMESPACE, media_type
 from connectors.payload import asset_path, payload_node
 from embedder.errors import InputError
 
@@ -145,7 +145,8 @@ def _node(payload: Mapping[str, Any], assets: Path | None) -> BaseNode:
         if "text_resource" in rest:
             rest["text_resource"]["text"] = payload["text"]
         for field, path in paths.items():
-            rest[field] = MediaResource.model_validate({**rest[field], "path": path})
+            told = rest[field].get("mimetype") or (path and media_type(path))
+            rest[field] = MediaResource.model_validate({**rest[field], "path": path, "mimetype": told})
     else:
         _check_no_file(payload, {"path": written.get("image_path"), "url": rest.get("image_url")})
         rest["text"] = payload["text"]

@@ -22,6 +22,7 @@ from llama_index.core.schema import MediaResource, Node, QueryBundle
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
+from PIL import Image
 from qdrant_client import QdrantClient
 
 from connectors.errors import StoreError
@@ -33,7 +34,7 @@ from connectors.llama_index import (
     as_documents,
     file_extractor,
 )
-from connectors.page import page_id
+from connectors.page import page_id, page_node_of
 from connectors.stores.server import ServerStore
 from embedder import InputError
 from tests.connectors.llama_index_parts import RuleLLM, pdf_pages, picture_pages, write_pdf, write_pictures
@@ -231,6 +232,32 @@ def test_query_engines_show_pages_to_the_model(filled: ViPyloVectorStore, embedd
         assert cited[1].node.image_resource.path.is_file()
         assert [source.metadata["page"] for source in cited[:2]] == [2, 2]
         assert "image" in llm.blocks()
+
+
+@pytest.mark.parametrize("as_page", [True, False])
+def test_query_engines_show_several_photos(
+    store: ViPyloVectorStore, embedding: ViPyloEmbedding, tmp_path: Path, as_page: bool
+) -> None:
+    """Pages of an index, and users' own nodes, whose pictures are ".jpeg": a name that LlamaIndex knows no type for."""
+    nodes = []
+    for number, color in enumerate(("red", "green"), start=1):
+        path = tmp_path / f"{color}.jpeg"
+        Image.new("RGB", (60, 40), color).save(path)
+        if as_page:
+            page = {"source": "photos", "page": number, "kind": "image"}
+            nodes.append(page_node_of(source="photos", number=number, text="", image_path=path, metadata=page))
+        else:
+            nodes.append(Node(image_resource=MediaResource(path=path), text_resource=MediaResource(text=color)))
+    store.add(embedding(nodes))
+    retriever = ViPyloRetriever(store, embedding, similarity_top_k=2, mode="dense")
+    index = VectorStoreIndex.from_vector_store(store, embed_model=embedding)
+    llm = RuleLLM()
+    for engine in (
+        RetrieverQueryEngine.from_args(retriever, llm=llm, multimodal=True),
+        CitationQueryEngine.from_args(index, llm=llm, retriever=retriever, multimodal=True),
+    ):
+        assert str(engine.query("màu gì")) == llm.answer
+        assert llm.blocks().count("image") == 2
 
 
 def test_a_stock_index_inserts_and_deletes(
