@@ -26,7 +26,9 @@ def start(work: Callable[..., object], *arguments: Any, output: Path, **environm
     context.set_forkserver_preload(_IMPORTED)
     with patch.dict(os.environ, _ENVIRONMENT):
         forkserver.ensure_running()
-    process = context.Process(target=_work, args=(work, arguments, output, environment))
+    # The server's own is that of the test that came first.
+    whole = {**os.environ, **_ENVIRONMENT, **environment}
+    process = context.Process(target=_work, args=(work, arguments, output, whole))
     process.start()
     return process
 
@@ -41,7 +43,8 @@ def _work(work: Callable[..., object], arguments: tuple[Any, ...], output: Path,
         for number in (1, 2):
             os.dup2(file.fileno(), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", buffering=1) for number in (1, 2))
-    os.environ |= {**_ENVIRONMENT, **environment}
+    os.environ.clear()
+    os.environ |= environment
     work(*arguments)
 
 
