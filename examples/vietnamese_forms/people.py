@@ -151,7 +151,7 @@ def people(count: int, seed: int = 26) -> tuple[Person, ...]:
         raise ValueError(f"count={count}: 1 to {len(_GIVEN) * len(_FAMILY)} people")
     random = Random(seed)
     # The first is Nguyễn Thị Mẫu; given names come round again with another family name.
-    names = [(_FAMILY[(i + i // len(_GIVEN)) % len(_FAMILY)], *_GIVEN[i % len(_GIVEN)]) for i in range(count)]
+    names = [(_FAMILY[(i + 2 * (i // len(_GIVEN))) % len(_FAMILY)], *_GIVEN[i % len(_GIVEN)]) for i in range(count)]
     return tuple(_person(random, i, f"{family} {given}", sex) for i, (family, given, sex) in enumerate(names))
 
 

@@ -72,8 +72,8 @@ def test_amounts_in_words_as_they_are_written(amount: int, words: str) -> None:
 
 
 def test_same_seed_same_bytes_other_seed_others(tmp_path: Path) -> None:
-    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        build(tmp_path / name, count=1, seed=seed)
+    for name, seed, scans in (("a", 3, 1), ("b", 3, 1), ("c", 4, 0)):
+        build(tmp_path / name, count=1, seed=seed, scans_of=scans)
     first, again, other = (_digests(tmp_path / name) for name in "abc")
     assert first == again and len(first) == 2 * len(KINDS)
     assert not set(first.values()) & set(other.values())
