@@ -15,15 +15,15 @@ from vipylo_rag.tenants import for_tenant
 
 # How many pages the search finds directly, and how many of them the graph is entered from: later ones are fillers.
 _DIRECT: Final = 50
-_SOURCES: Final = 20
+_SOURCES: Final = 10
 # The entities and figures nearest to the query: so many are asked for, and so many of them are entered by.
 _NEAREST: Final = 50
 _ENTRIES: Final = 10
 # The second hop goes on from so many pages; a third would reach most of a graph by way of chance.
-_SECOND: Final = 10
+_SECOND: Final = 5
 # So many reached pages are looked up in the store at a time, until so many of them pass the filter.
-_LOOKED_UP: Final = 100
-_REACHED: Final = 100
+_LOOKED_UP: Final = 50
+_REACHED: Final = 50
 # Ranks as activations, where scores do not say how much better one is: the first cosines differ too little.
 _RANKS: Final = 5
 
@@ -79,20 +79,21 @@ def graph_search(
     arrived = pages.passing(spreading.hop([*sources, *entries], pages.allowed))
 
     begun = {trail.node for trail in sources}
-    fresh = [Trail.at(arriving(trails), *trails[0].steps) for trails in arrived.values()]
-    fresh = sorted((trail for trail in fresh if trail.node not in begun), key=lambda t: (-t.activation, t.node))
+    fresh = [Trail.at(arriving(arrived[id_]), *arrived[id_][0].steps) for id_ in arrived if id_ not in begun]
+    fresh.sort(key=lambda trail: (-trail.activation, trail.node))
     further = pages.passing(spreading.hop(fresh[:_SECOND], pages.allowed)) if fresh else {}
 
-    found = []
+    scored = []
     for id_ in {**own, **arrived, **further}:
         # A page that the first hop reached gets nothing new by the second: that is the same evidence once more.
         trails = arrived.get(id_) or further.get(id_) or []
         linked, hit = arriving(trails), own.get(id_, 0.0)
-        point = pages.points[id_]
-        path = pages.named(trails[0].steps) if linked > hit else ()
-        found.append(Found(ScoredPoint(id_, both([hit, linked]), point.payload), path))
-    found.sort(key=lambda one: (-one.point.score, one.point.id))
-    return found[: query.top_k]
+        scored.append((-both([hit, linked]), id_, trails[0].steps if linked > hit else ()))
+    scored.sort(key=lambda one: one[:2])
+    return [
+        Found(ScoredPoint(id_, -score, pages.points[id_].payload), pages.named(steps))
+        for score, id_, steps in scored[: query.top_k]
+    ]
 
 
 def _own(direct: Sequence[ScoredPoint], *, fused: bool, weights: Weights) -> dict[str, float]:

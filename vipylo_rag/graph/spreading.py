@@ -37,12 +37,13 @@ from vipylo_rag.graph.elements import (
 )
 
 # How many mentions of entities one hop reads at most: what bounds its time, whatever a graph holds.
-MENTIONS_READ: Final = 3000
+MENTIONS_READ: Final = 500
 # Relations between entities that one hop looks at, for the same reason.
-_RELATIONS_READ: Final = 500
+_RELATIONS_READ: Final = 200
 # Arrivals at one node that are kept, best first; the others could hardly add to them.
-_ARRIVALS: Final = 8
-_LEAST: Final = 0.001
+_ARRIVALS: Final = 6
+# Less than this is not handed on.
+_LEAST: Final = 0.004
 
 _LABELS: Final[Mapping[str, float]] = MappingProxyType(
     {CODE: 1.0, NAME: 0.9, AMOUNT: 0.6, DATE: 0.6, TERM: 0.1, HEADING: 0.05}
@@ -204,8 +205,6 @@ class Spreading:
         known.update(self.graph.nodes(list(entities)))
         placed = [node for node in at if node not in entities]
         for here, relation, there in self._links(placed):
-            if here.id not in at or here.id in entities:
-                continue
             trail = at[here.id]
             if relation.label == MENTIONS and here.label == PAGE and _is_entity(there):
                 known[there.id] = there
@@ -227,9 +226,7 @@ class Spreading:
         """From entities on to the pages that mention them; gives the entities they are related to."""
         open_ = self._affordable({id_: trails for id_, trails in entities.items() if trails}, known)
         relations = []
-        for here, relation, there in self._links(list(open_)):
-            if here.id not in open_:
-                continue
+        for here, relation, there in self._links(open_):
             if relation.label == MENTIONS and there.label == PAGE:
                 # A page's own activation does not come back to it; what else reached the entity does.
                 for trail in entities[here.id]:
@@ -258,7 +255,7 @@ class Spreading:
         left = MENTIONS_READ
         for id_ in order:
             pages = _pages(known[id_])
-            if pages <= left:
+            if pages <= left and entities[id_][0].activation * shares[id_] >= _LEAST:
                 open_[id_] = shares[id_]
                 left -= pages
         return open_
@@ -276,15 +273,22 @@ class Spreading:
             return self.weights.near * min(1.0, max(0.0, _number(relation.properties.get("cosine"))))
         return self.weights.figure if relation.label == HAS_FIGURE and here.label == FIGURE else 0.0
 
-    def _links(self, ids: Sequence[str]) -> list[tuple[LabelledNode, Any, LabelledNode]]:
-        """All links of some nodes within the tenant, each from either end, in one order whatever the store's."""
+    def _links(self, ids: Collection[str]) -> list[tuple[LabelledNode, Any, LabelledNode]]:
+        """All links of some nodes within the tenant, from their end, in one order whatever the store's."""
         if not ids:
             return []
+        wanted, mine = set(ids), dict[str, bool]()
         found: dict[tuple[str, str, str], tuple[LabelledNode, Any, LabelledNode]] = {}
-        for subject, relation, other in self.graph.triplets(sorted(ids)):
-            if self._mine(subject) and self._mine(other):
-                found[subject.id, relation.label, other.id] = (subject, relation, other)
-                found[other.id, relation.label, subject.id] = (other, relation, subject)
+        for subject, relation, other in self.graph.triplets(sorted(wanted)):
+            first, second = subject.id, other.id
+            for id_, node in ((first, subject), (second, other)):
+                if id_ not in mine:
+                    mine[id_] = self._mine(node)
+            if mine[first] and mine[second]:
+                if first in wanted:
+                    found[first, relation.label, second] = (subject, relation, other)
+                if second in wanted:
+                    found[second, relation.label, first] = (other, relation, subject)
         return [found[key] for key in sorted(found)]
 
     def _mine(self, node: LabelledNode) -> bool:

@@ -180,7 +180,7 @@ def test_the_filter_restricts_the_pages_found_those_on_the_way_and_those_relatio
 def test_a_filter_that_few_pass_still_finds_them(made: HandMade) -> None:
     """However many reached pages fail it."""
     start = made.page("start.pdf", "question", colour="red")
-    crowd = [made.page(f"crowd{n:03d}.pdf", "x") for n in range(250)]
+    crowd = [made.page(f"crowd{n:03d}.pdf", "x") for n in range(180)]
     for page in crowd:
         made.entity(f"C-{page[:8]}", [start, page])
     end = made.page("end.pdf", "y", colour="red")
