@@ -77,19 +77,21 @@ def evaluate(
     from embedder.errors import InputError
     from vipylo_rag.evaluate import Dataset, Earlier, write_html, write_runs
     from vipylo_rag.evaluate import evaluate as measure
+    from vipylo_rag.evaluate.evaluation import check_modes
     from vipylo_rag.evaluate.figures import DEFAULT_KS
+    from vipylo_rag.evaluate.outputs import check_outputs
 
     if index is not None and work is not None:
         raise InputError("--work keeps the index of a corpus, and --index is one already: leave one of them out")
     if index is None and tenant:
         raise InputError("--tenant is for --index: a corpus belongs to nobody")
-    for file in (json_, html):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise InputError(f"{file}: there is no folder {file.parent}")
+    check_outputs(json_, html, run_out)
     reordering = asked_rerank(rerank)
     earlier = Earlier.read(against) if against is not None else None
     dataset = Dataset.load(folder, split=split, corpus=index is None)
-    modes: list[PageMode] | None = mode or None  # type: ignore[assignment]  # evaluate names the modes there are
+    modes: list[PageMode] | None = mode or None  # type: ignore[assignment]  # checked below
+    if modes is not None:
+        check_modes(dataset, modes)
     with Bars(_THINGS) as bars, _searched(index, dataset, embedder, device, work, bars.show) as opened:
         result = measure(
             opened,
@@ -169,7 +171,9 @@ def _table(result: "Evaluation") -> "Table":
 
     cuts, main = result.ks[:_MOST_CUTS], main_k(result.ks)
     several = len(result.groups) > len(result.modes)
-    table = Table("mode", "queries", box=box.SIMPLE, pad_edge=False, caption="R: recall; 95 %: of nDCG")
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), caption="R: recall; 95 %: of nDCG")
+    table.add_column("mode", no_wrap=True, min_width=max(map(len, result.modes)))
+    table.add_column("queries", no_wrap=True)
     for name in ("n", f"nDCG@{main}", "95 %", f"MRR@{main}", *(f"R@{k}" for k in cuts)):
         table.add_column(name, justify="right", no_wrap=True)
     for group in result.groups:
@@ -206,7 +210,9 @@ def _differences(differences: "Sequence[Difference]") -> "Table":
     from rich import box
     from rich.table import Table
 
-    table = Table("difference", "metric", box=box.SIMPLE, pad_edge=False)
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("difference")
+    table.add_column("metric", no_wrap=True)
     for name in ("n", "mean", "95 %", "better", "worse", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in differences:
@@ -228,6 +234,8 @@ def _notes(result: "Evaluation") -> Iterator[str]:
     """What the figures do not show."""
     if result.measured.unjudged:
         yield f"{_counted(result.measured.unjudged)} without a right document in the split: left out"
+    if empty := result.measured.empty:
+        yield f"{empty:,} {'document' if empty == 1 else 'documents'} without text and picture: never found"
     for mode in result.modes:
         own = result.of(mode)
         if len(own) < result.measured.queries:

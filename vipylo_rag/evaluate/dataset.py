@@ -12,10 +12,16 @@ DEFAULT_SPLIT = "test"
 
 @dataclass(frozen=True)
 class Corpus:
-    """The documents of a data set: read from the file each time they are gone through, so that memory stays small."""
+    """The documents of a data set: read from the file each time they are gone through, so that memory stays small.
+
+    Attributes:
+        ids: of the documents that have text or a picture.
+        empty: of those that have neither, as public data sets hold some: they are not embedded, so never found.
+    """
 
     file: Path
     ids: frozenset[str]
+    empty: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, file: Path) -> "Corpus":
@@ -24,16 +30,23 @@ class Corpus:
         Raises:
             InputError: a line of it is no document; see `read_items`.
         """
-        ids = frozenset(item.id for item in read_items(file))
-        if not ids:
-            raise InputError(f"{file}: is empty")
-        return cls(file, ids)
+        full: set[str] = set()
+        empty: set[str] = set()
+        for item in read_items(file, empty=True):
+            (empty if item.empty else full).add(item.id)
+        if not full:
+            raise InputError(f"{file}: is empty" if not empty else f"{file}: no document has a text or a picture")
+        return cls(file, frozenset(full), frozenset(empty))
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def has(self, id_: str) -> bool:
+        """Whether a line of the file has this id."""
+        return id_ in self.ids or id_ in self.empty
+
     def __iter__(self) -> Iterator[Item]:
-        return read_items(self.file)
+        return (item for item in read_items(self.file, empty=True) if not item.empty)
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,7 @@ class Dataset:
         for query, judgement in read_judgements(file):
             if query not in asked:
                 raise InputError(f"{judgement.place}: queries.jsonl has no query {query!r}")
-            if documents is not None and judgement.document not in documents.ids:
+            if documents is not None and not documents.has(judgement.document):
                 raise InputError(f"{judgement.place}: corpus.jsonl has no document {judgement.document!r}")
             judged.setdefault(query, []).append(judgement)
         right = {query for query, given in judged.items() if any(one.grade > 0 for one in given)}

@@ -14,6 +14,8 @@ Modality: TypeAlias = Literal["text", "image", "mixed"]
 
 MOST_LINE_BYTES: Final = 16 * 2**20
 _MOST_ID_CHARACTERS: Final = 1000
+# Gains are summed: larger ones would overflow, and lose the small ones beside them long before.
+_MOST_SCORE: Final = 1e9
 _OWN_FIELDS: Final = frozenset({"_id", "title", "text", "image", "images", "language"})
 _QRELS_HEADER: Final = ["query-id", "corpus-id", "score"]
 
@@ -38,6 +40,11 @@ class Item:
     place: str = ""
 
     @property
+    def empty(self) -> bool:
+        """Whether there is nothing in it to be embedded."""
+        return not self.text and not self.images
+
+    @property
     def modality(self) -> Modality:
         """What it is made of."""
         if not self.images:
@@ -54,8 +61,11 @@ class Judgement:
     place: str = ""
 
 
-def read_items(file: Path) -> Iterator[Item]:
+def read_items(file: Path, *, empty: bool = False) -> Iterator[Item]:
     """The items of a JSONL file in order; blank lines are skipped. Pictures are looked for, not opened.
+
+    Args:
+        empty: items without text and picture are given, too; otherwise they are an error.
 
     Raises:
         InputError: no such file, or a line that is no item, or whose id was there before.
@@ -71,6 +81,8 @@ def read_items(file: Path) -> Iterator[Item]:
         if not isinstance(said, dict):
             raise InputError(f'{place}: is no JSON object such as {{"_id": "1", "text": "…"}}')
         item = _item(said, folder, place)
+        if item.empty and not empty:
+            raise InputError(f'{place}: {item.id!r} is empty: it has neither "text" nor "image"')
         if item.id in seen:
             raise InputError(f'{place}: the "_id" {item.id!r} is that of line {seen[item.id]} too')
         seen[item.id] = number
@@ -97,7 +109,9 @@ def read_judgements(file: Path) -> Iterator[tuple[str, Judgement]]:
         except ValueError:
             grade = math.nan
         if not math.isfinite(grade):
-            raise InputError(f"{place}: the score is {score.strip()!r}, no number")
+            raise InputError(f"{place}: the score is {_short(score.strip())}, no number")
+        if abs(grade) > _MOST_SCORE:
+            raise InputError(f"{place}: the score is {_short(score.strip())}, beyond {_MOST_SCORE:,.0f}")
         if (query, document) in seen:
             raise InputError(f"{place}: {document!r} was judged for {query!r} in line {seen[query, document]} already")
         seen[query, document] = number
@@ -129,8 +143,6 @@ def _item(said: dict[str, Any], folder: Path, place: str) -> Item:
     language = _text(said, "language", place) or None
     images = tuple(_image(value, name, folder, place) for name, value in _image_values(said, place))
     whole = "\n".join(part for part in (title, text) if part)
-    if not whole and not images:
-        raise InputError(f'{place}: {id_!r} is empty: it has neither "text" nor "image"')
     rest = {name: value for name, value in said.items() if name not in _OWN_FIELDS}
     return Item(id_, whole, images, language, rest, place)
 

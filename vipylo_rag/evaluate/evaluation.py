@@ -63,7 +63,7 @@ def evaluate(
     begun = time.monotonic()
     cuts = checked_ks(ks)
     chosen = _modes(index, dataset, modes)
-    targets = Targets(index, tenant, by_name=dataset.corpus is None)
+    targets = Targets(index, tenant, corpus=dataset.corpus)
     wanted = {query: targets.wanted(given) for query, given in dataset.judgements.items()}
     how = Searching(chosen, cuts, max(cuts), tenant, rerank, candidates)
     queries = list(dataset.queries.values())
@@ -82,6 +82,7 @@ def evaluate(
         unjudged=dataset.unjudged,
         documents=len(index.sources(tenant=tenant)),
         pages=index.ledger.counts(tenant)["pages done"],
+        empty=len(dataset.corpus.empty) if dataset.corpus else 0,
         embedder=index.manifest.embedder.name,
         fingerprint=index.manifest.embedder.fingerprint,
         depth=how.depth,
@@ -93,17 +94,32 @@ def evaluate(
 
 
 def _modes(index: MultimodalIndex, dataset: Dataset, asked: Sequence[PageMode] | None) -> tuple[PageMode, ...]:
-    words = any(item.text for item in dataset.queries.values())
     if asked is None:
+        words = _words(dataset)
         return tuple(mode for mode in MODES if (mode != "lexical" or words) and (mode != "graph" or _has_graph(index)))
-    for mode in asked:
+    check_modes(dataset, asked)
+    if "graph" in asked:
+        _ = index.graph  # raises where there is none, and says how to make it
+    return tuple(dict.fromkeys(asked))
+
+
+def check_modes(dataset: Dataset, modes: Sequence[PageMode]) -> None:
+    """Whether a data set can be searched in these modes; before its corpus is embedded, which may take hours.
+
+    Raises:
+        InputError: there is no such mode, or none is given, or no query has what a mode compares.
+    """
+    for mode in modes:
         if mode not in MODES:
             raise InputError(f"mode={mode!r} is none of {', '.join(MODES)}")
-    if not asked:
+    if not modes:
         raise InputError(f"modes is empty: give some of {', '.join(MODES)}")
-    if "lexical" in asked and not words:
+    if "lexical" in modes and not _words(dataset):
         raise InputError("lexical mode compares words, and no query has any: use dense or hybrid")
-    return tuple(dict.fromkeys(asked))
+
+
+def _words(dataset: Dataset) -> bool:
+    return any(item.text for item in dataset.queries.values())
 
 
 def _has_graph(index: MultimodalIndex) -> bool:

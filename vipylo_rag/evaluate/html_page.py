@@ -12,7 +12,8 @@ from vipylo_rag.evaluate.dataset import Dataset
 from vipylo_rag.evaluate.html_pictures import PictureSheet
 from vipylo_rag.evaluate.html_tables import all_figures, differences_table, distributions, results_table
 from vipylo_rag.evaluate.html_worst import worst_section
-from vipylo_rag.evaluate.result import Evaluation, written
+from vipylo_rag.evaluate.outputs import HTML_MARK, written
+from vipylo_rag.evaluate.result import Evaluation
 from vipylo_rag.evaluate.words import plain, say
 from vipylo_rag.index import MultimodalIndex
 from vipylo_rag.passages import quoted
@@ -53,7 +54,7 @@ def write_html(
     style = (files("vipylo_rag.evaluate") / "page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     title = f"{plain('title')}: {quoted(evaluation.measured.dataset)}"
-    page = f"""<!doctype html><!-- ViPylo evaluation -->
+    page = f"""{HTML_MARK}
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -100,4 +101,6 @@ def _definitions(evaluation: Evaluation) -> str:
     lines = [say("ndcg"), say("recall"), say("mrr"), say("intervals"), say("ties", depth=measured.depth)]
     if measured.unjudged:
         lines.append(say("unjudged", count=measured.unjudged))
+    if measured.empty:
+        lines.append(say("empty", count=measured.empty))
     return f"<section><h2>{say('definitions')}</h2><ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul></section>"

@@ -59,7 +59,7 @@ def worst_section(
     progress: Callable[[int, int], None],
 ) -> str:
     """HTML of the worst queries; fills the picture sheet."""
-    targets = Targets(index, tenant, by_name=dataset.corpus is None)
+    targets = Targets(index, tenant, corpus=dataset.corpus)
     chosen = worst_queries(evaluation, count)
     cards = []
     for number, result in enumerate(chosen, start=1):

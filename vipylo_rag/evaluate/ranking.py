@@ -75,7 +75,8 @@ def search_queries(
     Raises:
         DocumentError: a query's picture cannot be read. StoreError: the store is away or broken, or ... see `search`.
     """
-    pages, sources = index.store.count(), max(1, len(index.sources(tenant=how.tenant)))
+    # The tenant's own: others' pages would make its rankings be read far deeper than they are.
+    pages, sources = index.ledger.counts(how.tenant)["pages done"], max(1, len(index.sources(tenant=how.tenant)))
     waiting, done = iter(queries), 0
     while batch := list(islice(waiting, _AT_ONCE)):
         asked = []
@@ -84,8 +85,10 @@ def search_queries(
             for mode in how.modes:
                 if mode == "lexical" and not item.text:
                     continue
-                deep = how.depth * math.ceil(pages / sources) if wanted[item.id].unit == "document" else how.depth
-                asked.append(_Asked(item, mode, wanted[item.id], images, deep))
+                several = math.ceil(pages / sources) if wanted[item.id].unit == "document" else 1
+                # A reranker is given what a search would give it, and what it was not given, it did not find.
+                top_k = how.depth * several if how.rerank is None else max(how.candidates, how.depth)
+                asked.append(_Asked(item, mode, wanted[item.id], images, top_k))
         _search(index, asked, how, pages)
         done += len(batch)
         progress(done)
@@ -99,7 +102,7 @@ def _search(index: MultimodalIndex, asked: Sequence[_Asked], how: Searching, pag
         requests = [
             SearchRequest(
                 one.item.text or None, one.images or None, one.top_k, None, one.mode, how.tenant, how.rerank,
-                max(how.candidates, one.top_k),
+                one.top_k,
             )
             for one in waiting
         ]  # fmt: skip
@@ -111,7 +114,7 @@ def _search(index: MultimodalIndex, asked: Sequence[_Asked], how: Searching, pag
             one.ranking = {}
             for hit in found:
                 one.ranking.setdefault(one.wanted.target(hit), hit)
-            if len(one.ranking) < how.depth and len(found) >= one.top_k < pages:
+            if how.rerank is None and len(one.ranking) < how.depth and len(found) >= one.top_k < pages:
                 one.top_k *= _DEEPER
                 deeper.append(one)
         waiting = deeper

@@ -10,12 +10,12 @@ from typing import Any, Final, Literal, TypeAlias
 from embedder.errors import InputError
 from vipylo_rag.evaluate.dataset_lines import Modality
 from vipylo_rag.evaluate.intervals import LEVEL, SEED, Interval, Paired
+from vipylo_rag.evaluate.outputs import FORMAT, written
 from vipylo_rag.evaluate.targets import Unit
 from vipylo_rag.query import PageMode
 
 GroupBy: TypeAlias = Literal["all", "modality", "language"]
 
-FORMAT: Final = "vipylo-evaluation/1"
 # Of what each query found, in the JSON; the rest is in the run files.
 _KEPT: Final = 10
 
@@ -101,6 +101,7 @@ class Measured:
 
     Attributes:
         documents: sources of the index; `pages` of them.
+        empty: documents of the corpus without text and picture, which are not embedded.
         unjudged: queries of the file without a right document, which are left out.
         depth: how far down each ranking was read; beyond it a document counts as not found.
         candidates: how many pages the reranker was given; None without one.
@@ -118,6 +119,7 @@ class Measured:
     depth: int
     candidates: int | None = None
     earlier: str | None = None
+    empty: int = 0
     seconds: float = 0.0
 
 
@@ -169,7 +171,7 @@ class Evaluation:
         }
         lines = ",\n".join(_json(_row(result)) for result in self.results)
         text = json.dumps(head, ensure_ascii=False, indent=2, allow_nan=False).removesuffix("\n}")
-        written(Path(file), f'{text},\n  "queries": [\n{lines}\n]\n}}\n'.encode())
+        written(Path(file), f'{text},\n  "queries": [\n{lines}\n]\n}}\n'.encode("utf-8", "replace"))
 
 
 @dataclass(frozen=True)
@@ -192,27 +194,16 @@ class Earlier:
             said = json.loads(path.read_bytes())
             if said["format"] != FORMAT:
                 raise ValueError(f"its format is {said['format']!r}, not {FORMAT!r}")
-            rows = {(row["mode"], str(row["query"])): tuple(map(_right, row["right"])) for row in said["queries"]}
-            return cls(path.name, int(said["measured"]["depth"]), rows)
+            depth = int(said["measured"]["depth"])
+            rows = {
+                (row["mode"], str(row["query"])): tuple(_right(right, depth) for right in row["right"])
+                for row in said["queries"]
+            }
+            return cls(path.name, depth, rows)
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise InputError(f"{path}: is no result that `vipylo evaluate --json` wrote ({error})") from error
-
-
-def written(file: Path, content: bytes) -> int:
-    """Write a file, whole or not at all; returns its size.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    draft = file.with_name(f".{file.name}.part")
-    try:
-        draft.write_bytes(content)
-        draft.replace(file)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
-    return len(content)
 
 
 def _row(result: QueryResult) -> dict[str, Any]:
@@ -230,9 +221,9 @@ def _row(result: QueryResult) -> dict[str, Any]:
     return row | ({"error": result.error} if result.error else {})
 
 
-def _right(row: Any) -> Right:
+def _right(row: Any, depth: int) -> Right:
     rank = row["rank"]
-    if rank is not None and (type(rank) is not int or rank < 1):
+    if rank is not None and (type(rank) is not int or not 1 <= rank <= depth):
         raise ValueError(f"a rank is {rank!r}")
     return Right(str(row["id"]), float(row["grade"]), rank)
 

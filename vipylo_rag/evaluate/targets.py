@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Final, Literal, TypeAlias
 
 from embedder.errors import InputError
+from vipylo_rag.evaluate.dataset import Corpus
 from vipylo_rag.evaluate.dataset_lines import Judgement
 from vipylo_rag.opened import OpenedIndex
 from vipylo_rag.search import Hit
@@ -49,17 +50,19 @@ class Targets:
     """The documents of a tenant in an index, found by the ids of qrels.
 
     Args:
-        by_name: documents may be called by their file names; those of a corpus are called by their ids, whole.
+        corpus: what the index was made from: its documents are called by their ids, whole, and those that are empty
+            are none of the index's. None: documents may be called by their file names.
     """
 
-    def __init__(self, index: OpenedIndex, tenant: str = "", *, by_name: bool = True) -> None:
+    def __init__(self, index: OpenedIndex, tenant: str = "", *, corpus: Corpus | None = None) -> None:
         self._index = index
+        self._empty = frozenset[str]() if corpus is None else corpus.empty
         self._tenant = check_tenant(tenant)
         self._sources: set[str] = set()
         self._named: dict[str, list[str]] = defaultdict(list)
         for row in index.sources(tenant=tenant):
             self._sources.add(row.source)
-            if by_name:
+            if corpus is None:
                 self._named[PurePosixPath(row.source).name].append(row.source)
         self._pages: dict[str, frozenset[int]] = {}
 
@@ -106,6 +109,8 @@ class Targets:
 
     def _target(self, judgement: Judgement) -> Target:
         written = judgement.document
+        if written in self._empty:
+            return Target(written, None)
         if (source := self._source(written, judgement)) is not None:
             return self._indexed(Target(source, None), judgement)
         if (parts := _PAGE.fullmatch(written)) and (source := self._source(parts[1], judgement)) is not None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from embedder.errors import InputError
 from vipylo_rag.evaluate.dataset_lines import Judgement
-from vipylo_rag.evaluate.result import Evaluation, QueryResult, written
+from vipylo_rag.evaluate.outputs import written
+from vipylo_rag.evaluate.result import Evaluation, QueryResult
 
 _BLANK = re.compile(r"[\s%]")
 
@@ -33,14 +34,14 @@ def write_runs(evaluation: Evaluation, judgements: Mapping[str, Sequence[Judgeme
     for mode in evaluation.modes:
         lines = [line for result in evaluation.of(mode) for line in _run_lines(result)]
         files.append(place / f"{mode}.run")
-        written(files[-1], "".join(lines).encode())
+        written(files[-1], "".join(lines).encode("utf-8", "replace"))
     judged = [
-        f"{_plain(query)} 0 {_plain(one.document)} {one.grade:g}\n"
+        f"{_plain(query)} 0 {_plain(one.document)} {_grade(one.grade)}\n"
         for query, given in judgements.items()
         for one in given
     ]
     files.append(place / "qrels.txt")
-    written(files[-1], "".join(judged).encode())
+    written(files[-1], "".join(judged).encode("utf-8", "replace"))
     return files
 
 
@@ -53,6 +54,11 @@ def _run_lines(result: QueryResult) -> list[str]:
         below = score
         lines.append(f"{_plain(result.query)} Q0 {_plain(one.id)} {rank} {float(score)!r} vipylo-{result.mode}\n")
     return lines
+
+
+def _grade(grade: float) -> str:
+    """In full: trec_eval reads whole numbers, so 1e+06 as 1. A fraction is written as it is, for others."""
+    return str(int(grade)) if grade.is_integer() else repr(grade)
 
 
 def _plain(id_: str) -> str:

@@ -84,6 +84,10 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
         "{count} queries without a right document in the split are left out.",
         "{count} truy vấn không có tài liệu đúng trong phần này được bỏ qua.",
     ),
+    "empty": (
+        "{count} documents have neither text nor picture: they are not embedded, and never found.",
+        "{count} tài liệu không có cả chữ lẫn ảnh: chúng không được nhúng và không bao giờ được tìm thấy.",
+    ),
 }
 
 
