@@ -23,7 +23,7 @@ class Given:
 def given(name: str, description: str) -> Given:
     """Read the command line of `python -m examples.applications.NAME [FOLDER] [--embedder CHECKPOINT]`."""
     parser = argparse.ArgumentParser(prog=f"python -m examples.applications.{name}", description=description)
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("demo-applications") / name)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("demo/applications") / name)
     parser.add_argument("--embedder", default="starter", help="a checkpoint's name or directory (default: starter)")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
