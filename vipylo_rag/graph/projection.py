@@ -7,6 +7,7 @@ one whose properties change, is deleted and written again with all its relations
 
 import hashlib
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -68,9 +69,9 @@ class Projection:
         readings = self._readings
         shown = {one.node.id: one for one in self.shown(nodes)}
         with readings.batch(nodes):
-            written = self._column("SELECT node FROM written JOIN batch USING (node)")
-            rewritten = self._column("SELECT node FROM stale JOIN batch USING (node) WHERE rewrite")
-            digests = dict(self._db.execute("SELECT node, digest FROM vectors JOIN batch USING (node)"))
+            written = self._column("SELECT node FROM batch CROSS JOIN written USING (node)")
+            rewritten = self._column("SELECT node FROM batch CROSS JOIN stale USING (node) WHERE rewrite")
+            digests = dict(self._db.execute("SELECT node, digest FROM batch CROSS JOIN vectors USING (node)"))
         gone = [node for node in nodes if node not in shown]
         outdated = [node for node in nodes if node in digests and (node in gone or digests[node] != shown[node].digest)]
         due = [id_ for id_, one in shown.items() if one.text is not None and digests.get(id_) != one.digest]
@@ -89,7 +90,9 @@ class Projection:
 
     def _relations(self, nodes: Sequence[str]) -> None:
         with self._readings.batch(nodes):
-            self._db.execute("DELETE FROM batch WHERE node NOT IN (SELECT node FROM stale WHERE rewrite)")
+            self._db.execute(
+                "DELETE FROM batch WHERE NOT EXISTS (SELECT 1 FROM stale WHERE stale.node = batch.node AND rewrite)"
+            )
             portion: list[Relation] = []
             for relation in self._touching():
                 portion.append(relation)
@@ -108,7 +111,7 @@ class Projection:
 
     def _documents(self) -> Iterator[Shown]:
         query = (
-            "SELECT document, tenant, source, MIN(name) FROM pages JOIN batch ON node = document "
+            "SELECT document, tenant, source, MIN(name) FROM batch CROSS JOIN pages ON document = node "
             "GROUP BY document, tenant, source"
         )
         for id_, tenant, source, name in self._db.execute(query):
@@ -116,7 +119,7 @@ class Projection:
             yield Shown(ChunkNode(id_=id_, text=name, label=DOCUMENT, properties=said))
 
     def _pages(self) -> Iterator[Shown]:
-        query = "SELECT id, tenant, source, name, number, kind, sha256 FROM pages JOIN batch ON node = id"
+        query = "SELECT id, tenant, source, name, number, kind, sha256 FROM batch CROSS JOIN pages ON id = node"
         for id_, tenant, source, name, number, kind, sha256 in self._db.execute(query):
             said = {"tenant": tenant, "source": source, "name": name, "page": number, "kind": kind, "sha256": sha256}
             # Its words are in the index; here it is called what people call it.
@@ -125,7 +128,7 @@ class Projection:
     def _figures(self) -> Iterator[Shown]:
         query = (
             "SELECT f.id, f.page, f.number, f.box, f.caption, p.tenant, p.sha256 "
-            "FROM figures f JOIN batch ON node = f.id JOIN pages p ON p.id = f.page"
+            "FROM batch CROSS JOIN figures f ON f.id = node JOIN pages p ON p.id = f.page"
         )
         for id_, page, number, box, caption, tenant, sha256 in self._db.execute(query):
             said = {"tenant": tenant, "page_id": page, "number": number, "box": json.loads(box), "caption": caption}
@@ -138,7 +141,7 @@ class Projection:
         names: dict[str, Counter[str]] = defaultdict(Counter)
         contexts: dict[str, list[str]] = defaultdict(list)
         tenants: dict[str, str] = {}
-        mentions = "FROM mentions JOIN batch ON node = entity"
+        mentions = "FROM batch CROSS JOIN mentions ON entity = node"
         for entity, label, count in self._db.execute(f"SELECT entity, label, COUNT(*) {mentions} GROUP BY 1, 2"):
             labels[entity][label] = count
             pages[entity] += count
@@ -165,27 +168,27 @@ class Projection:
 
     def _touching(self) -> Iterator[Relation]:
         """Every relation that touches a node of the batch and whose ends are both in the graph."""
-        for document, page in self._both("SELECT document, id FROM pages JOIN batch ON node = {}", "document", "id"):
+        pages = "SELECT document, id FROM batch CROSS JOIN pages ON {} = node"
+        for document, page in self._both(pages, "document", "id"):
             yield Relation(label=HAS_PAGE, source_id=document, target_id=page)
         in_order = (
             "SELECT one, next FROM (SELECT id AS one, LEAD(id) OVER (PARTITION BY tenant, source ORDER BY number) AS "
-            "next FROM pages WHERE (tenant, source) IN (SELECT tenant, source FROM pages JOIN batch ON node = id)) "
+            "next FROM pages WHERE (tenant, source) IN "
+            "(SELECT tenant, source FROM batch CROSS JOIN pages ON id = node)) "
             "WHERE next IS NOT NULL AND (one IN batch OR next IN batch)"
         )
         for page, following in self._db.execute(in_order).fetchall():
             yield Relation(label=NEXT, source_id=page, target_id=following)
-        for page, figure in self._both("SELECT page, id FROM figures JOIN batch ON node = {}", "page", "id"):
+        for page, figure in self._both("SELECT page, id FROM batch CROSS JOIN figures ON {} = node", "page", "id"):
             yield Relation(label=HAS_FIGURE, source_id=page, target_id=figure)
-        mentions = (
-            "SELECT page, entity, count, surface FROM mentions JOIN batch ON node = {} WHERE entity IN (TABLE_shown)"
-        )
+        mentions = "SELECT page, entity, count, surface FROM batch CROSS JOIN mentions ON {} = node WHERE SHOWN(entity)"
         for page, entity, count, surface in self._both(mentions, "page", "entity"):
             yield Relation(
                 label=MENTIONS, source_id=page, target_id=entity, properties={"count": count, "surface": surface}
             )
         near = (
-            "SELECT a.page, a.other, a.cosine FROM near a JOIN batch ON node = {} "
-            "JOIN near b ON b.page = a.other AND b.other = a.page WHERE a.page < a.other"
+            "SELECT a.page, a.other, a.cosine FROM batch CROSS JOIN near a ON {} = node "
+            "CROSS JOIN near b ON b.page = a.other AND b.other = a.page WHERE a.page < a.other"
         )
         for page, other, cosine in self._both(near, "a.page", "a.other"):
             yield Relation(label=NEAR, source_id=page, target_id=other, properties={"cosine": round(cosine, 4)})
@@ -193,9 +196,9 @@ class Projection:
 
     def _links(self) -> Iterator[Relation]:
         query = (
-            "SELECT l.source, l.label, l.target, l.properties, p.id FROM (SELECT links.* FROM links JOIN batch ON "
-            "node = source UNION SELECT links.* FROM links JOIN batch ON node = target) l "
-            "JOIN pages p ON p.id = l.page WHERE l.source IN (TABLE_shown) AND l.target IN (TABLE_shown) "
+            "SELECT l.source, l.label, l.target, l.properties, p.id FROM (SELECT links.* FROM batch CROSS JOIN links "
+            "ON source = node UNION SELECT links.* FROM batch CROSS JOIN links ON target = node) l "
+            "JOIN pages p ON p.id = l.page WHERE SHOWN(l.source) AND SHOWN(l.target) "
             "ORDER BY l.source, l.label, l.target, p.source, p.number"
         )
         last: Relation | None = None
@@ -211,7 +214,11 @@ class Projection:
             yield last
 
     def _both(self, query: str, one: str, other: str) -> Iterator[Any]:
-        """Rows found by one column or by the other, each once: two look-ups in indexes, where an OR would be a scan."""
+        """Rows found by one column or by the other, each once: two look-ups in indexes, where an OR would be a scan.
+
+        The batch stands first in a CROSS JOIN, whose order SQLite keeps: it takes a small temporary table for a large
+        one, and would read all mentions for each batch.
+        """
         return iter(self._db.execute(_filled(f"{query.format(one)} UNION {query.format(other)}")))
 
     def _column(self, query: str) -> list[str]:
@@ -230,7 +237,12 @@ def remove_nodes(store: PropertyGraphStore, ids: Iterable[str]) -> None:
 
 
 def _filled(query: str) -> str:
-    return query.replace("TABLE_shown", "SELECT node FROM shown")
+    """A query with `SHOWN(column)` written out: a look-up for each row, where an IN would first list all nodes."""
+    there = (
+        r"(EXISTS (SELECT 1 FROM written WHERE written.node = \1) "
+        r"AND NOT EXISTS (SELECT 1 FROM gone WHERE gone.node = \1))"
+    )
+    return re.sub(r"SHOWN\(([\w.]+)\)", there, query)
 
 
 def _commonest(counts: Counter[str]) -> str:

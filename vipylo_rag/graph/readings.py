@@ -122,7 +122,6 @@ class Readings:
             db.execute("CREATE TEMP TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
             db.execute("CREATE TEMP TABLE batch (node TEXT PRIMARY KEY) WITHOUT ROWID")
             db.execute("CREATE TEMP TABLE gone (node TEXT PRIMARY KEY) WITHOUT ROWID")
-            db.execute("CREATE TEMP VIEW shown AS SELECT node FROM written WHERE node NOT IN (SELECT node FROM gone)")
             db.execute("SELECT COUNT(*) FROM pages").fetchone()
         except sqlite3.DatabaseError as error:
             db.close()
