@@ -23,6 +23,7 @@ from examples.two_hop_documents import PARTS, Case, Place, cases, write_document
 from vipylo_rag import Hit, MultimodalIndex
 from vipylo_rag.graph.search import graph_search
 from vipylo_rag.graph.spreading import Weights
+from vipylo_rag.manifest import is_index
 from vipylo_rag.query import PageMode, Query, SearchRequest, query_vectors
 from vipylo_rag.tenants import for_tenant
 
@@ -72,7 +73,9 @@ def run(folder: Path, console: Console) -> Outcome:
     """Write, ingest, link and ask; prints the tables."""
     begun = time.monotonic()
     documents, picture = folder / "documents", folder / "drawing.png"
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(documents, ignore_errors=True)
+    if is_index(folder / "index"):  # of another run, and perhaps of another version
+        shutil.rmtree(folder / "index")
     pages = write_documents(documents) + write_picture_case(documents, picture)
     with MultimodalIndex.open(folder / "index") as index:
         index.ingest(documents, loader_options={"pdf": {"max_pixels": _PIXELS}})
