@@ -55,9 +55,10 @@ def reranked(rerank: Rerank, query: Query, hits: Sequence[Hit], tenant: str = ""
     """The hits as `rerank` orders them; it may leave some out, and give them other scores.
 
     A callable gets the hits, best first, and gives back those that it keeps, in its order: the hits themselves, or
-    copies with other scores made by `dataclasses.replace`. A LlamaIndex node postprocessor gets the hits as nodes, with
-    text, picture, score and all metadata, and a `QueryBundle` with the query's text and the path of its first picture
-    (a file that is there during the call). What it gives back is taken as hits by node id, or by source and page where
+    copies made by `dataclasses.replace`, of which the scores are taken and nothing else.
+
+    A LlamaIndex node postprocessor gets the hits as nodes, with text, picture, score and all metadata, and a
+    `QueryBundle` with the query's text and the path of its first picture (a file that is there during the call). What it gives back is taken as hits by node id, or by source and page where
     it makes nodes of its own; of nodes that stand for the same page, the first counts.
 
     Args:
@@ -81,7 +82,7 @@ def reranked(rerank: Rerank, query: Query, hits: Sequence[Hit], tenant: str = ""
         if _is_postprocessor(rerank):
             return _by_postprocessor(rerank, query, hits, tenant)
         assert callable(rerank)
-        return _checked(rerank(list(hits)), {hit.id for hit in hits}, name)
+        return _checked(rerank(list(hits)), {hit.id: hit for hit in hits}, name)
     except ViPyloError:
         raise
     except Exception as error:
@@ -101,7 +102,7 @@ def _name(rerank: object) -> str:
     return str(named) if isinstance(named, str) else type(rerank).__qualname__
 
 
-def _checked(given: Any, known: set[str], name: str) -> list[Hit]:
+def _checked(given: Any, known: dict[str, Hit], name: str) -> list[Hit]:
     if given is None:
         raise RerankError(f"the reranker {name} gave back nothing: it must return the hits, in its order")
     if not isinstance(given, Iterable) or isinstance(given, str | bytes):
@@ -116,7 +117,8 @@ def _checked(given: Any, known: set[str], name: str) -> list[Hit]:
         if one.id in seen:
             raise RerankError(f"the reranker {name} gave back a hit twice: {one.name}, page {one.page}")
         seen.add(one.id)
-        found.append(_scored(one, one.score, name))
+        # Ours with its score: a copy that went through another process has forgotten its query, and none may say more.
+        found.append(_scored(known[one.id], one.score, name))
     return found
 
 

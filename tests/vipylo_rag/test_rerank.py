@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import pickle
 import shutil
 import sys
 import threading
@@ -298,6 +299,19 @@ def test_answers_are_made_from_the_reranked_pages(shared: MultimodalIndex) -> No
     assert asyncio.run(awaited()) == last
     with pytest.raises(RerankError, match="raises failed"):
         shared.ask("số", rerank=raises)
+
+
+def test_of_a_copy_only_the_score_is_taken(shared: MultimodalIndex) -> None:
+    """Another process gives back hits that have forgotten their query; nobody gives a page another text."""
+
+    def copies(hits: list[Hit]) -> list[Hit]:
+        sent = [pickle.loads(pickle.dumps(hit)) for hit in hits]
+        return [dataclasses.replace(hit, score=2.0, text="forged", source="elsewhere") for hit in sent]
+
+    plain = shared.search("hợp đồng", top_k=3, candidates=3, rerank=lambda hits: hits)
+    found = shared.search("hợp đồng", top_k=3, candidates=3, rerank=copies)
+    assert [(hit.id, hit.source, hit.text) for hit in found] == [(hit.id, hit.source, hit.text) for hit in plain]
+    assert all(hit.score == 2.0 and hit.asked is not None and hit.asked.query is not None for hit in found)
 
 
 def test_reranked_alone(shared: MultimodalIndex) -> None:
