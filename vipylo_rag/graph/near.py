@@ -36,15 +36,17 @@ class Neighbours:
         everything = len(new) == self._readings.count("pages", self._tenant)
         done = 0
         for start in range(0, len(new), _BATCH):
-            for page in self._points(new[start : start + _BATCH]):
-                # Where all lists are made anew, none has to be told.
-                self._list(page, set() if everything else self._touched(page))
+            with self._readings.transaction():  # of many pages: each one waits for the disk
+                for page in self._points(new[start : start + _BATCH]):
+                    # Where all lists are made anew, none has to be told.
+                    self._list(page, set() if everything else self._touched(page))
             done += len(new[start : start + _BATCH])
             told(done, len(new))
         others = self._due(SHORT)
         for start in range(0, len(others), _BATCH):
-            for page in self._points(others[start : start + _BATCH]):
-                self._list(page, set())
+            with self._readings.transaction():
+                for page in self._points(others[start : start + _BATCH]):
+                    self._list(page, set())
             done += len(others[start : start + _BATCH])
             told(done, len(new) + len(others))
 

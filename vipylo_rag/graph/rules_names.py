@@ -20,6 +20,11 @@ _JOINT = re.compile(r"[ \t]{1,2}|[ \t]?&[ \t]?|\.[ \t]?|[ \t]?[-–][ \t]?(?=\w)
 _INNER: Final = frozenset(
     {"of", "and", "de", "van", "von", "der", "den", "la", "del", "di", "da", "và", "for", "the", "bin", "al", "du"}
 )
+# First words of organisations by the first of these: looked up at every word of every page.
+_HEADS: Final = {
+    first: tuple(tuple(head.split()) for head in words.ORGANISATION_HEADS if head.split()[0] == first)
+    for first in {head.split()[0] for head in words.ORGANISATION_HEADS}
+}
 _LONGEST: Final = 12
 _MOST_LETTERS: Final = 40
 
@@ -174,10 +179,9 @@ def _run_end(line: list[_Word], n: int) -> int:
 
 def _head_length(line: list[_Word], n: int) -> int:
     """How many words from here are the first words of a Vietnamese organisation's name."""
-    for head in words.ORGANISATION_HEADS:
-        parts = head.split()
+    for parts in _HEADS.get(line[n].folded, ()):
         if len(line) > n + len(parts) and all(
-            line[n + k].folded == part and (k == 0 or line[n + k].joined) for k, part in enumerate(parts)
+            line[n + k].folded == part and line[n + k].joined for k, part in enumerate(parts) if k
         ):
             return len(parts)
     return 0
