@@ -58,8 +58,9 @@ def reranked(rerank: Rerank, query: Query, hits: Sequence[Hit], tenant: str = ""
     copies made by `dataclasses.replace`, of which the scores are taken and nothing else.
 
     A LlamaIndex node postprocessor gets the hits as nodes, with text, picture, score and all metadata, and a
-    `QueryBundle` with the query's text and the path of its first picture (a file that is there during the call). What it gives back is taken as hits by node id, or by source and page where
-    it makes nodes of its own; of nodes that stand for the same page, the first counts.
+    `QueryBundle` with the query's text and the path of its first picture (a file that is there during the call). What
+    it gives back is taken as hits by node id, or by source and page where it makes nodes of its own; of nodes that
+    stand for the same page, the first counts.
 
     Args:
         query: what was searched for.
