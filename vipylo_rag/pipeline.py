@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from connectors.loaders.pool import Document, DocumentEnd, PageLost, PageRead, ReadEvent, ReaderPool
+from connectors.loaders.pool import Document, DocumentEnd, PageLost, PageRead, ReaderPool, ReadEvent
 from connectors.stores.protocol import VectorStore
 from embedder.protocol import Embedder
 from vipylo_rag.bookkeeping import Bookkeeping
