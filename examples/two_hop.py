@@ -1,12 +1,11 @@
 """Two-hop questions: write documents, make their graph, ask each question plainly and along the graph, print the table.
 
-python -m examples.two_hop [FOLDER]         # from the root of a checkout; FOLDER is "two-hop" by default
+python -m examples.two_hop [FOLDER]         # from the root of a checkout; FOLDER is "demo/two-hop" by default
 python -m examples.two_hop --samples        # the demo's questions about the sample documents too
 python -m examples.two_hop --tune           # how the weights of graph search do on the development questions
 """
 
 import argparse
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from connectors.stores.lexical import document_vector, query_vector
+from examples.made_folder import made_anew
 from examples.sample_documents import QUERIES, build, queries_folder
 from examples.two_hop_documents import PARTS, Case, Place, cases, write_documents, write_picture_case
 from vipylo_rag import Hit, MultimodalIndex
 from vipylo_rag.graph.search import graph_search
 from vipylo_rag.graph.spreading import Weights
-from vipylo_rag.manifest import is_index
 from vipylo_rag.query import PageMode, Query, SearchRequest, query_vectors
 from vipylo_rag.tenants import for_tenant
 
@@ -72,10 +71,7 @@ def reciprocal(ranks: Sequence[int | None]) -> float:
 def run(folder: Path, console: Console) -> Outcome:
     """Write, ingest, link and ask; prints the tables."""
     begun = time.monotonic()
-    documents, picture = folder / "documents", folder / "drawing.png"
-    shutil.rmtree(documents, ignore_errors=True)
-    if is_index(folder / "index"):  # of another run, and perhaps of another version
-        shutil.rmtree(folder / "index")
+    documents, picture = made_anew(folder) / "documents", folder / "drawing.png"
     pages = write_documents(documents) + write_picture_case(documents, picture)
     with MultimodalIndex.open(folder / "index") as index:
         index.ingest(documents, loader_options={"pdf": {"max_pixels": _PIXELS}})
@@ -233,7 +229,7 @@ def main() -> None:
     """Run the example from the command line."""
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("two-hop"), help="where all is written")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("demo/two-hop"), help="where all is written")
     parser.add_argument("--samples", action="store_true", help="ask the demo's questions too")
     parser.add_argument("--tune", action="store_true", help="compare weights on the development questions")
     asked = parser.parse_args()

@@ -1,6 +1,5 @@
 """Builds the forms, ingests them in three ways, asks, and says what came of it."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,9 +11,9 @@ from rich.table import Table
 
 from connectors.loaders.ocr import tesseract_languages
 from embedder import Embedder
+from examples.made_folder import made_anew
 from examples.sample_documents.effects import scanned
 from vipylo_rag import MultimodalIndex
-from vipylo_rag.manifest import is_index
 
 from .asked import Asked, Score, ask
 from .build import KINDS, Forms, build
@@ -59,11 +58,8 @@ def run(
         count: people; each has four forms.
         scans_of: so many of them have scans too.
     """
-    shutil.rmtree(folder / "documents", ignore_errors=True)
-    forms = build(folder / "documents", count, seed, scans_of)
+    forms = build(made_anew(folder) / "documents", count, seed, scans_of)
     of_all, of_scanned = questions(forms.people), questions(forms.people[:scans_of])
-    if is_index(folder / "index"):
-        shutil.rmtree(folder / "index")
     page = folder / "answers.html"
     with MultimodalIndex.open(folder / "index", embedder=embedder) as index:
         asked = {PDF: _asked(index, forms.pdfs, PDF, of_all, console)}
