@@ -23,6 +23,11 @@ def starter() -> ColPaLiQwenEmbedder:
     return ColPaLiQwenEmbedder.from_pretrained("starter")
 
 
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> list[Copy]:
+    return write_folder(tmp_path_factory.mktemp("copied"), persons=1, seed=1)
+
+
 @pytest.mark.parametrize(
     ("right", "mark"), [(60, "60% ↑"), (55, "55% ="), (50, "50% ="), (45, "45% ="), (30, "30% ↓"), (0, "0% ↓")]
 )
@@ -30,7 +35,7 @@ def test_a_share_is_marked_against_chance(right: int, mark: str) -> None:
     assert against_chance(right, 100, 0.495) == mark
 
 
-def test_pictures_and_notices_depend_on_their_seed_alone(tmp_path: Path) -> None:
+def test_pictures_and_notices_depend_on_their_seed_alone(copied: list[Copy], tmp_path: Path) -> None:
     for draw in (
         *(lambda seed, b=b, f=f: radiograph(b, f, seed) for b in BONES for f in FINDINGS),
         *(lambda seed, s=s, c=c: thing(s, c, seed) for s in SHAPES for c in list(COLORS)[:1]),
@@ -39,8 +44,8 @@ def test_pictures_and_notices_depend_on_their_seed_alone(tmp_path: Path) -> None
     assert notices(2, 1) == notices(2, 1) != notices(2, 2)
     assert len(set(notices(20, 1))) == 20 * len(SENTENCES) * len(LANGUAGES)
     written = [
-        {one.path.name: hashlib.sha256(one.path.read_bytes()).hexdigest() for one in write_folder(tmp_path / name, 1)}
-        for name in ("a", "b")
+        {one.path.name: hashlib.sha256(one.path.read_bytes()).hexdigest() for one in files}
+        for files in (copied, write_folder(tmp_path, persons=1, seed=1))
     ]
     assert written[0] == written[1] and len(set(written[0].values())) == len(written[0])
 
@@ -75,13 +80,12 @@ def test_documents_are_sorted_by_prompts_of_their_language(starter: ColPaLiQwenE
     assert against_chance(right, tried, zero_shot.CHANCE).endswith("=")
 
 
-def test_copies_are_found_and_unlike_pages_are_not(starter: ColPaLiQwenEmbedder, tmp_path: Path) -> None:
-    files = write_folder(tmp_path, persons=1)
-    vectors = near_duplicates.embed(starter, files)
-    chosen = near_duplicates.measure(vectors, files, None, half=0)
-    judged = near_duplicates.measure(vectors, files, chosen.threshold, half=1)
+def test_copies_are_found_and_unlike_pages_are_not(starter: ColPaLiQwenEmbedder, copied: list[Copy]) -> None:
+    vectors = near_duplicates.embed(starter, copied)
+    chosen = near_duplicates.measure(vectors, copied, None, half=0)
+    judged = near_duplicates.measure(vectors, copied, chosen.threshold, half=1)
     assert 0.8 < chosen.threshold < 1 and judged.recall >= 0.7
-    at_map = near_duplicates.measure(vectors, files, DUPLICATES, half=1)
+    at_map = near_duplicates.measure(vectors, copied, DUPLICATES, half=1)
     assert all(at_map.by_copy[how] >= 0.9 for how in COPIES if how != "scanned")
     assert at_map.precision_unlike >= 0.7
 
@@ -120,9 +124,9 @@ def test_agreement_worked_out_by_hand() -> None:
 
 
 def test_the_command_prints_its_table_and_says_where_the_pictures_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["clustering", str(tmp_path / "out")])
+    monkeypatch.setattr(sys, "argv", ["clustering", str(tmp_path / "out"), "--embedder", str(tiny_checkpoint)])
     clustering.main()
     printed = capsys.readouterr().out
     assert "k-means" in printed and "by chance" in printed
