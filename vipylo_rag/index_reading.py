@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from connectors.stores.filters import Filter
 from connectors.stores.protocol import ScoredPoint, StoredPoint, Vector
 from embedder.errors import InputError, ViPyloError
 from vipylo_rag.explain import Asked
+from vipylo_rag.graph.elements import is_point_id
 from vipylo_rag.opened import OpenedIndex
 from vipylo_rag.overview import overview
 from vipylo_rag.query import ImageInput, PageMode, Query, SearchRequest, checked_filter, query_vectors
@@ -135,7 +135,7 @@ class IndexReading(OpenedIndex):
             InputError: this tenant has no page of that id, whoever else may have it.
         """
         check_tenant(tenant)
-        for point in self.store.get([id]) if _is_uuid(id) else []:
+        for point in self.store.get([id]) if is_point_id(id) else []:
             if point.payload.get("tenant") == tenant:
                 return self._hit(point, 0.0, None)
         raise InputError(f"no page has the id {str(id)[:80]!r}: take one from a search or from `pages`")
@@ -213,11 +213,3 @@ def _reranked(prepared: Prepared, hits: list[Hit]) -> list[Hit] | ViPyloError:
         return reranked(prepared.rerank, prepared.query, hits, prepared.tenant)[: prepared.wanted]
     except ViPyloError as error:
         return error
-
-
-def _is_uuid(id_: str) -> bool:
-    """Stores refuse other ids, each in its own words."""
-    try:
-        return str(UUID(id_)) == id_
-    except (ValueError, AttributeError, TypeError):
-        return False

@@ -74,6 +74,8 @@ class GraphBuild:
         waiting = readings.count("due")
         for lost in vectors.make(projection, self._embedder, self._told):
             said = lost.node.properties
+            if said["tenant"] != tenant:  # what waits is made for all tenants, and told to its own
+                continue
             what = said["name"] if isinstance(lost.node, EntityNode) else f"figure {said['number']}"
             self.report.failures.append(GraphFailure(*self._place(lost.node.id), f"{what}: {lost.reason}"))
         self.report.embedded = waiting - readings.count("due")

@@ -53,6 +53,18 @@ def count_relations(readings: Readings, tenant: str) -> dict[str, int]:
     return {label: count for label, count in found.items() if count}
 
 
+def waiting_nodes(readings: Readings, tenant: str) -> int:
+    """How many of a tenant's nodes are not in the graph as they should be, or wait for their vectors."""
+    query = """
+    SELECT COUNT(*) FROM (SELECT node FROM stale UNION SELECT node FROM due) WHERE
+    EXISTS (SELECT 1 FROM pages WHERE id = node AND tenant = :tenant)
+    OR EXISTS (SELECT 1 FROM pages WHERE document = node AND tenant = :tenant)
+    OR EXISTS (SELECT 1 FROM figures f JOIN pages p ON p.id = f.page WHERE f.id = node AND tenant = :tenant)
+    OR EXISTS (SELECT 1 FROM mentions m JOIN pages p ON p.id = m.page WHERE entity = node AND tenant = :tenant)
+    """
+    return int(readings.db.execute(query, {"tenant": tenant}).fetchone()[0])
+
+
 def hubs(readings: Readings, tenant: str, most: int) -> list[dict[str, Any]]:
     """The entities on most pages of a tenant, with how many pages that is."""
     query = (

@@ -19,10 +19,11 @@ It is a LlamaIndex property graph. Documents, pages and figures are `ChunkNode`s
 | any other | entity -> entity | page_id it was read on |
 """
 
+import math
 import unicodedata
 import uuid
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from connectors.page import PAGE_NAMESPACE
 
@@ -74,6 +75,24 @@ def entity_id(tenant: str, name: str) -> str:
     """The id of an entity's node. Nobody's entities are another tenant's, even where they have the same name."""
     said = normal_name(name).replace('"', " ")  # as `EntityNode.id` has it
     return f"{tenant}\x1f{said}" if tenant else said
+
+
+def number_of(value: Any) -> float:
+    """A property that should be a finite number; 0 for what is none: others may have written the graph."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    try:
+        return float(value) if math.isfinite(value) else 0.0
+    except OverflowError:  # an integer of hundreds of digits
+        return 0.0
+
+
+def is_point_id(node_id: str) -> bool:
+    """Whether a node can be a point of the index. Stores refuse other ids, each in its own words."""
+    try:
+        return str(uuid.UUID(node_id)) == node_id
+    except (ValueError, AttributeError, TypeError):
+        return False
 
 
 def document_id(tenant: str, source: str) -> str:

@@ -4,7 +4,7 @@ from contextlib import closing
 from typing import Any, Final
 
 from embedder.errors import InputError
-from vipylo_rag.graph.counts import count_nodes, count_relations, hubs
+from vipylo_rag.graph.counts import count_nodes, count_relations, hubs, waiting_nodes
 from vipylo_rag.graph.facts import BUILD, GraphFacts
 from vipylo_rag.graph.readings import READINGS, Readings
 from vipylo_rag.graph.upkeep import GraphFolder
@@ -22,7 +22,7 @@ def graph_overview(folder: GraphFolder, tenant: str) -> dict[str, Any]:
     mine = facts.tenants[tenant]
     with closing(Readings.open(folder.path / READINGS)) as readings:
         pages, held = readings.count("pages", tenant), index.store.count(for_tenant(tenant))
-        waiting = readings.count("stale") + readings.count("due")
+        waiting = waiting_nodes(readings, tenant)
         outdated = []
         if facts.embedder.fingerprint != index.manifest.embedder.fingerprint:
             outdated.append("the index has another embedder now")

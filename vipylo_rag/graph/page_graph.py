@@ -12,6 +12,7 @@ from connectors.page import PAGE_NAMESPACE
 from connectors.stores.filters import AnyOf
 from connectors.stores.protocol import Vector, VectorStore
 from embedder.errors import InputError
+from vipylo_rag.graph.elements import is_point_id
 from vipylo_rag.graph.facts import GraphFacts
 from vipylo_rag.graph.graph_vectors import GraphVectors
 from vipylo_rag.graph.local_store import LocalGraphStore
@@ -24,11 +25,8 @@ _IDS: Final = 1000  # of a question to the store: some send them over the networ
 
 def vector_id(node_id: str) -> str:
     """The id of a node's point among the vectors: its own where it is a UUID, as figures' are."""
-    try:
-        if str(uuid.UUID(node_id)) == node_id:
-            return node_id
-    except ValueError:
-        pass
+    if is_point_id(node_id):
+        return node_id
     return str(uuid.uuid5(PAGE_NAMESPACE, f"\x00node\x00{node_id}"))
 
 

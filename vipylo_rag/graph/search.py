@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from uuid import UUID
 
 from connectors.stores.filters import Filter, matches
 from connectors.stores.lexical import tokens
 from connectors.stores.protocol import ScoredPoint, Vector, VectorStore
-from vipylo_rag.graph.elements import PAGE, PathStep
+from vipylo_rag.graph.elements import PAGE, PathStep, is_point_id
 from vipylo_rag.graph.spreading import Graph, Spreading, Trail, Weights, arriving, both
 from vipylo_rag.query import Query
 from vipylo_rag.tenants import for_tenant
@@ -139,7 +138,7 @@ class _Pages:
         return tuple(replace(step, name=self._name(step.node)) if step.label == PAGE else step for step in steps)
 
     def _look_up(self, ids: Sequence[str]) -> list[str]:
-        found = self.store.get([id_ for id_ in ids if _is_uuid(id_)])
+        found = self.store.get([id_ for id_ in ids if is_point_id(id_)])
         passed = {p.id: ScoredPoint(p.id, 0.0, p.payload) for p in found if matches(self.where, p.payload)}
         self.points.update(passed)
         return list(passed)
@@ -151,10 +150,3 @@ class _Pages:
 
 def _page_step(page: str) -> PathStep:
     return PathStep(PAGE, "", "", page, page)
-
-
-def _is_uuid(id_: str) -> bool:
-    try:
-        return str(UUID(id_)) == id_
-    except ValueError:
-        return False

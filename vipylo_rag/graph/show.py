@@ -13,7 +13,18 @@ from llama_index.core.graph_stores.types import LabelledNode, Triplet
 from connectors.stores.protocol import StoredPoint
 from embedder.errors import InputError
 from vipylo_rag.graph.drawing import best_connected, laid_out, strong
-from vipylo_rag.graph.elements import DOCUMENT, FIGURE, HAS_FIGURE, HAS_PAGE, MENTIONS, NEAR, NEXT, PAGE
+from vipylo_rag.graph.elements import (
+    DOCUMENT,
+    FIGURE,
+    HAS_FIGURE,
+    HAS_PAGE,
+    MENTIONS,
+    NEAR,
+    NEXT,
+    PAGE,
+    is_point_id,
+    number_of,
+)
 from vipylo_rag.index_reading import IndexReading
 from vipylo_rag.map_pictures import Pictures, small_pictures
 from vipylo_rag.one_file_page import OneFilePage
@@ -159,7 +170,7 @@ def _read(index: IndexReading, tenant: str, limit: int) -> _Read:
     kept = best_connected(len(nodes), ends, limit).tolist()
     degree = np.bincount(ends.ravel(), minlength=len(nodes))
     chosen = {nodes[place].id: nodes[place] for place in kept}
-    pages = [node.id for node in chosen.values() if node.label == PAGE]
+    pages = [node.id for node in chosen.values() if node.label == PAGE and is_point_id(node.id)]
     points = [point for begin in range(0, len(pages), _IDS) for point in index.store.get(pages[begin : begin + _IDS])]
     return _Read(
         nodes=list(chosen.values()),
@@ -174,7 +185,7 @@ def _order(node: LabelledNode) -> tuple[Any, ...]:
     """Documents with their pages in order, then figures and entities: a start from which the layout does not cross."""
     said = node.properties
     rank = {DOCUMENT: 0, PAGE: 0, FIGURE: 1}.get(node.label, 2)
-    return rank, str(said.get("source", "")), int(said.get("page", 0)), -int(said.get("pages", 0) or 0), node.id
+    return rank, str(said.get("source", "")), int(number_of(said.get("page"))), -number_of(said.get("pages")), node.id
 
 
 def _weight(triplet: Triplet) -> float:
@@ -182,13 +193,13 @@ def _weight(triplet: Triplet) -> float:
     _, relation, entity = triplet
     if relation.label != MENTIONS:
         return _PULL.get(relation.label, 0.8)
-    count, pages = int(relation.properties.get("count", 1) or 1), int(entity.properties.get("pages", 1) or 1)
-    return (1 + log(max(1, count)) / 4) / sqrt(max(1, pages))
+    count, pages = (max(1.0, number_of(n)) for n in (relation.properties.get("count"), entity.properties.get("pages")))
+    return (1 + log(count) / 4) / sqrt(pages)
 
 
 def _radius(node: LabelledNode) -> float:
     sizes = {DOCUMENT: 15.0, PAGE: 24.0, FIGURE: 9.0}
-    return sizes.get(node.label) or 5 + 3.2 * sqrt(min(60, max(1, int(node.properties.get("pages", 1) or 1))))
+    return sizes.get(node.label) or 5 + 3.2 * sqrt(min(60.0, max(1.0, number_of(node.properties.get("pages")))))
 
 
 def _columns(read: _Read, labels: Sequence[str], assets: Sequence[str]) -> dict[str, Any]:
@@ -198,8 +209,8 @@ def _columns(read: _Read, labels: Sequence[str], assets: Sequence[str]) -> dict[
     return {
         "label": [labels.index(node.label) for node in read.nodes],
         "name": [_name(node) for node in read.nodes],
-        "page": [int(node.properties.get("page", 0)) if node.label == PAGE else 0 for node in read.nodes],
-        "pages": [int(node.properties.get("pages", 0) or 0) for node in read.nodes],
+        "page": [int(number_of(node.properties.get("page"))) if node.label == PAGE else 0 for node in read.nodes],
+        "pages": [int(number_of(node.properties.get("pages"))) for node in read.nodes],
         "degree": read.degree,
         "text": [snippet(str(payload.get("text", "")), None, _TEXT) for payload in payloads],
         "picture": [picture.get(payload.get("asset", ""), -1) for payload in payloads],
@@ -217,7 +228,7 @@ def _said(triplet: Triplet, pages: dict[str, StoredPoint]) -> Any:
     """What the page tells of a link: the words around a mention, the likeness of two pages."""
     page, relation, entity = triplet
     if relation.label == NEAR:
-        return round(float(relation.properties.get("cosine", 0.0)), 3)
+        return round(number_of(relation.properties.get("cosine")), 3)
     if relation.label != MENTIONS or page.id not in pages:
         return None
     surface = str(relation.properties.get("surface") or _name(entity))

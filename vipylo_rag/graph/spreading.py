@@ -34,6 +34,7 @@ from vipylo_rag.graph.elements import (
     STRUCTURE,
     TERM,
     PathStep,
+    number_of,
 )
 
 # How many mentions of entities one hop reads at most: what bounds its time, whatever a graph holds.
@@ -270,7 +271,7 @@ class Spreading:
         if relation.label == NEXT:
             return self.weights.next
         if relation.label == NEAR:
-            return self.weights.near * min(1.0, max(0.0, _number(relation.properties.get("cosine"))))
+            return self.weights.near * min(1.0, max(0.0, number_of(relation.properties.get("cosine"))))
         return self.weights.figure if relation.label == HAS_FIGURE and here.label == FIGURE else 0.0
 
     def _links(self, ids: Collection[str]) -> list[tuple[LabelledNode, Any, LabelledNode]]:
@@ -329,9 +330,4 @@ def _text(holder: Any, key: str) -> str:
 
 
 def _pages(entity: LabelledNode) -> int:
-    return max(1, int(_number(entity.properties.get("pages"))))
-
-
-def _number(value: Any) -> float:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else 0.0
+    return max(1, int(number_of(entity.properties.get("pages"))))
