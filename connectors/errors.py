@@ -15,6 +15,10 @@ class StoreUnavailableError(StoreError):
     """A store did not answer, or said that it cannot now: nothing is wrong with what it was asked. Try again later."""
 
 
+class StoreInUseError(StoreError):
+    """A store is open in another process, and one process can have it at a time: nothing is wrong with its files."""
+
+
 class FilterError(StoreError, ValueError):
     """A filter names an unknown field or operator, or compares with a value of the wrong type."""
 

@@ -37,7 +37,8 @@ class IndexGraphing(OpenedIndex):
         """Make the graph of documents, pages, figures and entities that `search(mode="graph")` walks, or bring it up to
         date: new and changed pages are read, what left the index goes.
 
-        Killed at any moment, the graph is as it was, and the next call completes the work. With another extractor than
+        Killed at any moment, the graph is as it was (on a server: partly changed), and the next call completes the
+        work. With another extractor than
         before, the tenant's pages are read again; after `reindex`, entities and figures are embedded again.
 
         Args:
@@ -67,7 +68,8 @@ class IndexGraphing(OpenedIndex):
             self._check_by_rules(tenant)
         loaded = load_extractor(extractor, llm)
         identity = extractor_identity(loaded)
-        with self._writing(), self._graph_folder().opened(url) as parts:
+        folder = self._graph_folder()
+        with self._writing(), folder.opened(url) as parts:
             use_extractor(parts.readings, tenant, identity)
             report = GraphBuild(parts, loaded, self.embedder, progress).run(tenant)
             known = {
@@ -77,7 +79,7 @@ class IndexGraphing(OpenedIndex):
             known[tenant] = TenantFacts(extractor=identity, pages=report.pages, built=TenantFacts.now())
             place = parts.readings.fact("url") or None
             facts = GraphFacts(embedder=self.manifest.embedder, url=place, tenants=known)
-            facts.write(self.directory)
+            folder.write_facts(facts)
             with self.turnstile.alone():
                 self._replace_graph(PageGraph(parts.store, parts.vectors, facts))
         return report
@@ -145,10 +147,12 @@ class IndexGraphing(OpenedIndex):
 
     def _replace_graph(self, graph: "PageGraph") -> None:
         """The open graph, and the one for who asks next. Nobody may be searching."""
+        from vipylo_rag.graph.facts import facts_stamp
         from vipylo_rag.graph.page_graph import close_graph_store
 
         with self._opening_graph:
             replaced, self._graph = self._graph, graph if graph.facts.fits(self.manifest.embedder) else None
+            self._graph_stamp = facts_stamp(self.directory)
             for gone in (replaced, None if self._graph is graph else graph):
                 if gone is not None:
                     close_graph_store(gone.store)

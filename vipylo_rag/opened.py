@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from embedder.protocol import Embedder
+from vipylo_rag.graph.facts import Stamp, facts_stamp
 from vipylo_rag.graph.graph_vectors import GraphVectors
 from vipylo_rag.ledger import SourceRow
 from vipylo_rag.opening import Access, Parts, writing
@@ -32,6 +33,7 @@ class OpenedIndex:
         self._access = access
         self.turnstile = Turnstile()
         self._graph: PageGraph | None = None
+        self._graph_stamp: Stamp | None = None
         self._graph_vectors = GraphVectors(parts.directory, access)
         self._opening_graph = threading.RLock()
 
@@ -66,10 +68,13 @@ class OpenedIndex:
             StoreError: the server that has it cannot be reached.
         """
         with self._opening_graph:
-            if self._graph is None:
+            stamp = facts_stamp(self.directory)  # another process may have built it, where a server has the vectors
+            if self._graph is None or stamp != self._graph_stamp:
                 from vipylo_rag.graph.page_graph import open_graph
 
+                # What it replaces is not closed: other threads may be searching it, and the vectors are the same.
                 self._graph = open_graph(self.directory, self.manifest, self._graph_vectors)
+                self._graph_stamp = stamp
             return self._graph
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
-from connectors.errors import StoreError
+from connectors.errors import StoreError, StoreInUseError
 from connectors.stores.options import Quantization, StoreOptions
 from connectors.stores.points import DENSE, INDEXED_FIELDS, SPARSE
 
@@ -138,7 +138,7 @@ def hold(path: Path) -> FileLock:
     try:
         lock.acquire()
     except Timeout as error:
-        raise StoreError(_in_use(path)) from error
+        raise StoreInUseError(_in_use(path)) from error
     except OSError as error:
         raise StoreError(f"index at {path} cannot be locked: {error}; the directory must be writable") from error
     return lock
@@ -159,7 +159,7 @@ def load(path: Path) -> Any:
         return shard
     except Exception as error:  # the engine raises bare `Exception`
         if "WouldBlock" in str(error):  # opened past us, by the engine's own API
-            raise StoreError(_in_use(path)) from error
+            raise StoreInUseError(_in_use(path)) from error
         raise StoreError(
             f"index at {path} cannot be read, its files may be damaged: {error}; restore a backup, or build the index "
             "again"

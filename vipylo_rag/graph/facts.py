@@ -20,6 +20,18 @@ FACTS: Final = "facts.json"
 BUILD: Final = "vipylo graph build"
 
 
+Stamp = tuple[int, int, int]
+
+
+def facts_stamp(directory: Path) -> Stamp | None:
+    """Another one whenever an index directory's facts were written anew, by whomever; None where there are none."""
+    try:
+        said = (directory / GRAPH / FACTS).stat()
+    except OSError:
+        return None
+    return said.st_mtime_ns, said.st_ino, said.st_size
+
+
 class TenantFacts(BaseModel):
     """A tenant's part of the graph.
 

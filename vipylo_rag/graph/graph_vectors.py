@@ -5,8 +5,10 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from connectors.errors import StoreError, StoreInUseError, StoreUnavailableError
 from connectors.stores.open import open_store
 from connectors.stores.protocol import VectorStore
+from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.manifest import Manifest, StoreRecord
 from vipylo_rag.opening import Access
 from vipylo_rag.places import GRAPH
@@ -31,17 +33,26 @@ class GraphVectors:
         """The store, made if it is not there.
 
         Raises:
-            StoreError: it is in use by another process, damaged, or its server is away.
+            StoreError: it is in use by another process, or its server is away. IndexDirectoryError: it is damaged.
         """
         with self._lock:
             if self._store is None:
                 record = graph_record(manifest.store)
-                self._store = open_store(
-                    record.url or self._folder,
-                    manifest.embedder.dim,
-                    collection=record.collection,
-                    api_key=self._access.api_key,
-                )
+                try:
+                    self._store = open_store(
+                        record.url or self._folder,
+                        manifest.embedder.dim,
+                        collection=record.collection,
+                        api_key=self._access.api_key,
+                    )
+                except (StoreInUseError, StoreUnavailableError):
+                    raise
+                except StoreError as error:
+                    if record.url is not None:
+                        raise
+                    raise IndexDirectoryError(
+                        f"{self._folder} is damaged: `vipylo graph build` makes it anew ({error})"
+                    ) from error
             return self._store
 
     def remove(self, manifest: Manifest, dim: int) -> None:

@@ -126,6 +126,10 @@ class Neo4jGraphStore(Neo4jPropertyGraphStore):
             if isinstance(error, neo4j.exceptions.ConfigurationError):
                 raise StoreError(f"{self._place} cannot be used: {_first_line(error)}") from error
             raise StoreUnavailableError(f"{self._place} cannot be reached: {_first_line(error)}") from error
+        except ValueError as error:
+            if not str(error).startswith("Cannot resolve address"):  # the driver's word for an unknown host
+                raise
+            raise StoreUnavailableError(f"{self._place} cannot be reached: {_first_line(error)}") from error
         except neo4j.exceptions.Neo4jError as error:
             hint = ": it needs the APOC plugin" if "apoc." in str(error) else ""
             raise StoreError(f"{self._place} refused a query{hint} ({_first_line(error)})") from error
@@ -137,6 +141,11 @@ def open_neo4j(url: str) -> Neo4jGraphStore:
     Raises:
         InputError: a URL of something else, or one with a password. StoreError: see `Neo4jGraphStore`.
     """
+    if "@" in url:  # before anything else: other errors repeat the URL
+        raise InputError(
+            "a graph URL must not hold a password (it would be stored): set VIPYLO_GRAPH_USER and "
+            "VIPYLO_GRAPH_PASSWORD instead"
+        )
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -144,11 +153,6 @@ def open_neo4j(url: str) -> Neo4jGraphStore:
         raise InputError(f"{url} is no valid URL: {error}") from error
     if parts.scheme not in SCHEMES or not parts.hostname:
         raise InputError(f"{url}: a graph server is neo4j://host:7687/database ({', '.join(SCHEMES)})")
-    if parts.username or parts.password:
-        raise InputError(
-            "a graph URL must not hold a password (it would be stored): set VIPYLO_GRAPH_USER and "
-            "VIPYLO_GRAPH_PASSWORD instead"
-        )
     settings = Settings()
     address = urlunsplit((parts.scheme, parts.netloc, "", parts.query, ""))
     database = parts.path.strip("/") or _DATABASE

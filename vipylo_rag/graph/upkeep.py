@@ -106,7 +106,13 @@ class GraphFolder:
             with readings.transaction():
                 readings.note("embedder", embedder.fingerprint)
                 readings.note("dim", str(embedder.dim))
-        return self.vectors.open(self.index.manifest)
+        try:
+            return self.vectors.open(self.index.manifest)
+        except IndexDirectoryError as error:
+            logger.warning("%s", error)
+            readings.forget_vectors()
+            self.vectors.remove(self.index.manifest, embedder.dim)
+            return self.vectors.open(self.index.manifest)
 
     def _store(self, readings: Readings, url: str | None) -> tuple[PropertyGraphStore, Path | None]:
         before = readings.fact("url") or ""
@@ -116,11 +122,11 @@ class GraphFolder:
         if wanted:
             store = open_graph_store(self.index.directory, wanted)
             if wanted != before:
-                self._moved(readings, wanted)
+                _move(readings, before, wanted)
             return store, None
         if before:
-            _leave(before, readings)
-            self._moved(readings, "")
+            _move(readings, before, "")
+            file.unlink(missing_ok=True)  # of a move to the server that was killed
         try:
             return LocalGraphStore.from_persist_path(file), file
         except IndexDirectoryError as error:
@@ -129,16 +135,25 @@ class GraphFolder:
             readings.mark_all_stale()
             return LocalGraphStore(), file
 
-    def _moved(self, readings: Readings, url: str) -> None:
-        """From now on another store has the graph, and it has nothing of it yet."""
-        (self.path / GRAPH_FILE).unlink(missing_ok=True)
-        with readings.transaction():
-            readings.mark_all_stale()
-            readings.note("url", url)
+    def write_facts(self, facts: GraphFacts) -> None:
+        """Say what the graph is now. The file of one that is on a server now goes only then: a move may be killed."""
+        facts.write(self.index.directory)
+        if facts.url is not None:
+            (self.path / GRAPH_FILE).unlink(missing_ok=True)
+
+
+def _move(readings: Readings, before: str, url: str) -> None:
+    """From now on another store has the graph, and it has nothing of it yet."""
+    if before:
+        _leave(before, readings)
+    with readings.transaction():
+        readings.mark_all_stale()
+        readings.note("url", url)
 
 
 def _leave(url: str, readings: Readings) -> None:
-    """Take the graph's nodes from a server that is not to have them any more."""
+    """Take the graph's nodes from a server that is not to have them any more. They are noted first, so that, if this is
+    killed and the server is to have them after all, the next build writes them again."""
     try:
         store = open_graph_store(Path(), url)
     except ViPyloError as error:
@@ -146,6 +161,8 @@ def _leave(url: str, readings: Readings) -> None:
         return
     try:
         for nodes in readings.portions("written", _PORTION):
+            with readings.transaction():
+                readings.mark_stale(nodes, rewrite=True)
             remove_nodes(store, nodes)
     finally:
         close_graph_store(store)
@@ -171,8 +188,8 @@ def follow(folder: GraphFolder, tenant: str | None, sources: Iterable[str] | Non
             name: said.model_copy(update={"pages": parts.readings.count("pages", name)})
             for name, said in facts.tenants.items()
         }
-        facts = facts.model_copy(update={"tenants": counted})
-        facts.write(folder.index.directory)
+        facts = facts.model_copy(update={"tenants": counted, "url": parts.readings.fact("url") or None})
+        folder.write_facts(facts)
         return PageGraph(parts.store, parts.vectors, facts)
 
 
