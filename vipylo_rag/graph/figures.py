@@ -1,7 +1,6 @@
 """Charts, drawings and photos on a page's picture: where there is something that is neither words nor lines nor a plain
 ground. Pixels and words alone tell, so that it works for any document; no model."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from connectors.page import WordBox
+from vipylo_rag.graph.figure_captions import Box, caption, text_lines, whole_caption
 
-Box = tuple[float, float, float, float]
 _Mask = NDArray[np.bool_]
 
 # A page is looked at with its longer side so many pixels long, in cells of so many pixels.
@@ -29,15 +28,7 @@ _LEAST_AREA: Final = 0.012
 _MOST_FIGURES: Final = 20
 # Without words: what is so much taller than a line of text is none.
 _TALL: Final = 0.04
-_CAPTION = re.compile(
-    r"(?:hình|figure|fig\.|biểu đồ|sơ đồ|đồ thị|ảnh|minh họa|chart|diagram|photo|image|plate|exhibit|scheme"
-    r"|illustration|bảng|table)\b|[图圖照]\s*\d|图表|表\s*\d",
-    re.IGNORECASE,
-)
-_CAPTION_FAR: Final = 0.06  # of the page's height
 _NEAR: Final = 0.035
-_LONGEST_CAPTION: Final = 200
-_LEAST_CAPTION: Final = 6
 
 
 @dataclass(frozen=True)
@@ -53,17 +44,6 @@ class Figure:
     caption: str
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A line of a page's text."""
-
-    text: str
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-
-
 def find_figures(image: Image.Image, words: Sequence[WordBox]) -> tuple[Figure, ...]:
     """The figures of a page, from top to bottom and left to right.
 
@@ -76,11 +56,11 @@ def find_figures(image: Image.Image, words: Sequence[WordBox]) -> tuple[Figure, 
     """
     view = _View(image, words)
     if not view.paper and view.written < 0.04:
-        return (Figure((0.0, 0.0, 1.0, 1.0), _whole_caption(words)),)
+        return (Figure((0.0, 0.0, 1.0, 1.0), whole_caption(words)),)
     boxes = _merged([view.on_its_ground(box) for box in _merged(view.regions()) if view.is_figure(box)])
     boxes.sort(key=lambda box: (round(box[1], 2), box[0]))
-    lines = _lines(words)
-    return tuple(Figure(box, _caption(box, lines)) for box in boxes[:_MOST_FIGURES])
+    lines = text_lines(words)
+    return tuple(Figure(box, caption(box, lines)) for box in boxes[:_MOST_FIGURES])
 
 
 class _View:
@@ -326,77 +306,3 @@ def _touch(a: Box, b: Box) -> bool:
 
 def _area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _lines(words: Sequence[WordBox]) -> list[_Line]:
-    """Words in lines: those that stand beside each other, one close after the other."""
-    lines: list[list[WordBox]] = []
-    for word in words:
-        if not word.text.strip():
-            continue
-        last = lines[-1][-1] if lines else None
-        if last is not None and _same_line(last, word):
-            lines[-1].append(word)
-        else:
-            lines.append([word])
-    return [
-        _Line(
-            " ".join(word.text for word in line),
-            min(word.x0 for word in line),
-            min(word.y0 for word in line),
-            max(word.x1 for word in line),
-            max(word.y1 for word in line),
-        )
-        for line in lines
-    ]
-
-
-def _same_line(last: WordBox, word: WordBox) -> bool:
-    height = min(last.y1 - last.y0, word.y1 - word.y0)
-    shared = min(last.y1, word.y1) - max(last.y0, word.y0)
-    return shared > 0.5 * height and -0.01 < word.x0 - last.x1 < 0.05
-
-
-def _caption(box: Box, lines: Sequence[_Line]) -> str:
-    """The text that names what is in a box: a line below or above it that begins as captions do, else the nearest."""
-    x0, y0, x1, y1 = box
-    best, best_cost = "", np.inf
-    for n, line in enumerate(lines):
-        beside = min(x1, line.x1) - max(x0, line.x0) <= 0.2 * min(x1 - x0, line.x1 - line.x0)
-        middle = (line.y0 + line.y1) / 2
-        gap = middle - y1 if middle > (y0 + y1) / 2 else y0 - middle
-        named = bool(_CAPTION.match(line.text.strip()))
-        if not named and len(line.text) < _LEAST_CAPTION:
-            continue  # an axis's label
-        if (
-            beside
-            or gap > _CAPTION_FAR
-            or (not named and (gap < -0.01 or gap > _CAPTION_FAR / 2))
-            or gap < -(y1 - y0) / 2
-        ):
-            continue
-        cost = abs(gap) + (0 if named else 1) + (0 if middle > y1 else 0.005)
-        if cost < best_cost:
-            best, best_cost = _with_rest(lines, n) if named else line.text, cost
-    return " ".join(best.split())[:_LONGEST_CAPTION]
-
-
-def _with_rest(lines: Sequence[_Line], n: int) -> str:
-    """A caption's line and the one that goes on below it, if the first ends in the middle of a sentence."""
-    line = lines[n]
-    if n + 1 < len(lines) and not re.search(r"[.!?。！？:：]$", line.text):
-        after = lines[n + 1]
-        height = line.y1 - line.y0
-        close = 0 <= after.y0 - line.y1 < 0.6 * height and abs(after.x0 - line.x0) < 0.02
-        if (
-            close
-            and not _CAPTION.match(after.text)
-            and abs((after.y1 - after.y0) - height) < 0.2 * height
-            and line.x1 - line.x0 > 0.6
-        ):
-            return f"{line.text} {after.text}"
-    return line.text
-
-
-def _whole_caption(words: Sequence[WordBox]) -> str:
-    return " ".join(" ".join(word.text for word in words[:40]).split())[:_LONGEST_CAPTION]

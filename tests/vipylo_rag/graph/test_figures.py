@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from connectors.page import WordBox
-from vipylo_rag.graph.figures import Box, Figure, find_figures
+from vipylo_rag.graph.figure_captions import Box
+from vipylo_rag.graph.figures import Figure, find_figures
 
 PROSE = (
     "The probe is dipped in oil for ten minutes and read again after the lamp has gone out, as the table shows. " * 14
