@@ -13,7 +13,7 @@ from embedder.errors import InputError
 from vipylo_rag.index_reading import IndexReading
 from vipylo_rag.map_layout import Alike, Layout, Method, Vectors, compare, lay_out
 from vipylo_rag.map_pictures import Pictures, small_pictures
-from vipylo_rag.one_file_page import OneFilePage
+from vipylo_rag.one_file_page import drawn_page
 from vipylo_rag.query import checked_filter
 from vipylo_rag.search import snippet
 from vipylo_rag.tenants import check_tenant, for_tenant
@@ -28,12 +28,7 @@ PICTURE_BYTES: Final = 24 * 2**20
 _SHOWN_ALIKE: Final = 5
 _SNIPPET: Final = 180
 _GRID: Final = 65_535
-_PAGE: Final = OneFilePage(
-    "ViPylo map",
-    "map_page/map.html",
-    "map_page/map.css",
-    tuple(f"map_page/{name}.js" for name in ("words", "pages", "canvas", "panel")),
-)
+_PAGE: Final = drawn_page("ViPylo map", "map_page", "map", ("pages", "canvas", "panel"))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,12 +19,14 @@ class OneFilePage:
 
     Attributes:
         called: what a file of this kind says that it is, in its first line.
-        markup, style: files of the package `vipylo_rag`. scripts: put together in this order.
+        markup: a file of the package `vipylo_rag`. parts: further ones, by the `{{name}}` in it that they stand for.
+        styles, scripts: such files, put together in this order.
     """
 
     called: str
     markup: str
-    style: str
+    parts: Mapping[str, str]
+    styles: tuple[str, ...]
     scripts: tuple[str, ...]
 
     @property
@@ -58,10 +60,12 @@ class OneFilePage:
         return size
 
     def _parts(self, content: dict[str, Any], pictures: Sequence[bytes | None]) -> Iterator[bytes]:
-        style = _own(self.style)
+        style = "".join(map(_own, self.styles))
         script = "".join(map(_own, self.scripts))
         policy = f"default-src 'none'; img-src data:; script-src {_digest(script)}; style-src {_digest(style)}"
         html = _own(self.markup)
+        for name, part in self.parts.items():
+            html = html.replace(f"{{{{{name}}}}}", _own(part), 1)
         for name, ours in (("policy", policy), ("style", style), ("script", script)):
             html = html.replace(f"{{{{{name}}}}}", ours, 1)
         before, after = html.split("{{data}}")
@@ -73,6 +77,27 @@ class OneFilePage:
             yield b'","' * (number > 0) + base64.b64encode(picture or b"")
         yield b'"]</script>'
         yield after.encode()
+
+
+def drawn_page(called: str, folder: str, style: str, scripts: Sequence[str]) -> OneFilePage:
+    """A page with one large drawing to move about in, and a panel beside it.
+
+    Args:
+        called: as OneFilePage.called.
+        folder: of the package, with what is this page's own: switches.html, panel.html, words.js and the rest.
+        style, scripts: the names there, without ending; what the scripts have to give is told in drawn_page/*.js.
+    """
+    return OneFilePage(
+        called,
+        "drawn_page/page.html",
+        {name: f"{folder}/{name}.html" for name in ("switches", "panel")},
+        ("drawn_page/page.css", f"{folder}/{style}.css"),
+        (
+            f"{folder}/words.js",
+            *(f"drawn_page/{name}.js" for name in ("speaking", "content", "moving", "panel")),
+            *(f"{folder}/{name}.js" for name in scripts),
+        ),
+    )
 
 
 def as_data(value: Any) -> bytes:

@@ -27,7 +27,7 @@ from vipylo_rag.graph.elements import (
 )
 from vipylo_rag.index_reading import IndexReading
 from vipylo_rag.map_pictures import Pictures, small_pictures
-from vipylo_rag.one_file_page import OneFilePage
+from vipylo_rag.one_file_page import drawn_page
 from vipylo_rag.search import snippet
 from vipylo_rag.tenants import check_tenant
 
@@ -41,12 +41,7 @@ _NAME: Final = 120
 _IDS: Final = 1000
 _WEAK: Final = 0.1  # how much of its pull a link has that is not drawn
 _PULL: Final = {HAS_PAGE: 1.6, HAS_FIGURE: 0.9, NEXT: 0.5, NEAR: 0.5}
-_PAGE: Final = OneFilePage(
-    "ViPylo graph",
-    "graph/graph_page/graph.html",
-    "graph/graph_page/graph.css",
-    tuple(f"graph/graph_page/{name}.js" for name in ("words", "nodes", "drawing", "moving", "panel")),
-)
+_PAGE: Final = drawn_page("ViPylo graph", "graph/graph_page", "graph", ("nodes", "drawing", "panel"))
 
 
 @dataclass(frozen=True)

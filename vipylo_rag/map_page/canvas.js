@@ -1,11 +1,9 @@
-// The drawing: points, small pictures where there is room, and moving about by mouse, touch and keys.
-const canvas = document.getElementById("canvas");
-const brush = canvas.getContext("2d");
-const marks = document.getElementById("marks"); // above the points: hovering must not draw 50,000 of them anew
+// The drawing: points, small pictures where there is room, and what lies where.
+const marks = document.createElement("canvas"); // above the points: hovering must not draw 50,000 of them anew
+marks.id = "marks";
+marks.setAttribute("aria-hidden", "true");
+canvas.after(marks);
 const marker = marks.getContext("2d");
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const view = { x: 32768, y: 32768, scale: 0.01, width: 0, height: 0 };
 const PALETTES = {
   light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#8a8a1f", "#332288", "#44aa99"],
   dark: ["#4fa8e0", "#ff8a3d", "#2cc79a", "#e59ac4", "#f5b83d", "#a5dcff", "#d4679b", "#c9c95a", "#a99df5", "#7fd6c8"],
@@ -15,10 +13,8 @@ const SHAPES = ["circle", "square", "diamond", "triangle", "hexagon", "wedge", "
 const MOST_PICTURES = 240;
 const MOST_MOVING = 12000; // points drawn while the map moves
 const PICTURES_UNTIL = 600; // with more pages in sight, pictures would hide what the map shows
-const picturesOn = document.getElementById("pictures-on");
 picturesOn.checked = pictures.some(Boolean);
 
-const theme = () => (dark.matches ? "dark" : "light");
 const ink = () => getComputedStyle(document.body).getPropertyValue("--ink").trim();
 const accent = () => getComputedStyle(document.body).getPropertyValue("--accent").trim();
 
@@ -87,31 +83,15 @@ function radiusNow() {
   return Math.round(2 * Math.min(9, grown)) / 2;
 }
 
-const toScreen = (i) => [
-  (data.x[i] - view.x) * view.scale + view.width / 2,
-  (data.y[i] - view.y) * view.scale + view.height / 2,
-];
-const toMap = (x, y) => [(x - view.width / 2) / view.scale + view.x, (y - view.height / 2) / view.scale + view.y];
-
 let moving = 0;
-function keepMoving() {
+whileMoving = () => {
   if (COUNT <= MOST_MOVING) return;
   clearTimeout(moving);
   moving = setTimeout(() => {
     moving = 0;
     draw();
   }, 150);
-}
-
-let waiting = false;
-function draw() {
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(() => {
-    waiting = false;
-    paint();
-  });
-}
+};
 
 let frames = []; // pictures as they were drawn last: [page, left, top, width, height]
 
@@ -238,17 +218,10 @@ function paintMark(i, width) {
   }
 }
 
-function resize() {
-  const box = document.getElementById("view").getBoundingClientRect();
-  const ratio = devicePixelRatio || 1;
-  const first = !view.width;
-  Object.assign(view, { width: box.width, height: box.height });
-  canvas.width = marks.width = Math.round(box.width * ratio);
-  canvas.height = marks.height = Math.round(box.height * ratio);
+onResize = () => {
+  [marks.width, marks.height] = [canvas.width, canvas.height];
   stamps.clear();
-  if (first) Object.assign(view, framed([]));
-  paint();
-}
+};
 
 // The view that shows some pages, or all of them; never so near that only one page is left to compare with.
 function framed(pages) {
@@ -265,115 +238,13 @@ function framed(pages) {
     (view.height - 2 * margin) / Math.max(1, bottom - top),
   );
   const nearestScale = pages.length ? Math.min(view.width, view.height) / 9000 : Infinity;
-  return { x: (left + right) / 2, y: (top + bottom) / 2, scale: Math.min(scale, nearestScale, MOST_SCALE()) };
+  return { x: (left + right) / 2, y: (top + bottom) / 2, scale: Math.min(scale, nearestScale, scales()[1]) };
 }
 
-const MOST_SCALE = () => Math.max(view.width, view.height) / 150;
-const LEAST_SCALE = () => Math.min(view.width, view.height) / 300000;
+const scales = () => [Math.min(view.width, view.height) / 300000, Math.max(view.width, view.height) / 150];
+const REACH = [-15000, 80000];
 
-let flight = 0;
-function fly(target) {
-  cancelAnimationFrame(flight);
-  const from = { ...view };
-  const began = performance.now();
-  const step = (now) => {
-    const part = calm.matches ? 1 : Math.min(1, (now - began) / 420);
-    keepMoving();
-    const eased = 1 - (1 - part) ** 3;
-    view.scale = from.scale * (target.scale / from.scale) ** eased;
-    // Places move as the eye expects only when they are interpolated on the screen, not on the map.
-    const along = target.scale === from.scale ? eased : (1 / view.scale - 1 / from.scale) / (1 / target.scale - 1 / from.scale);
-    view.x = from.x + (target.x - from.x) * along;
-    view.y = from.y + (target.y - from.y) * along;
-    paint();
-    if (part < 1) flight = requestAnimationFrame(step);
-  };
-  step(calm.matches ? began + 1000 : began);
-}
-
-function zoom(factor, x = view.width / 2, y = view.height / 2) {
-  cancelAnimationFrame(flight);
-  keepMoving();
-  const [mapX, mapY] = toMap(x, y);
-  view.scale = Math.min(MOST_SCALE(), Math.max(LEAST_SCALE(), view.scale * factor));
-  view.x = mapX - (x - view.width / 2) / view.scale;
-  view.y = mapY - (y - view.height / 2) / view.scale;
-  draw();
-}
-
-function move(dx, dy) {
-  cancelAnimationFrame(flight);
-  keepMoving();
-  view.x = Math.min(80000, Math.max(-15000, view.x - dx / view.scale));
-  view.y = Math.min(80000, Math.max(-15000, view.y - dy / view.scale));
-  draw();
-}
-
-function pageAt(x, y, reach) {
+function itemAt(x, y, pointer) {
   const frame = frames.find(([, left, top, width, height]) => x >= left && x <= left + width && y >= top && y <= top + height);
-  return frame ? frame[0] : nearest(...toMap(x, y), (radiusNow() + reach) / view.scale);
+  return frame ? frame[0] : nearest(...fromScreen(x, y), (radiusNow() + (pointer === "mouse" ? 6 : 16)) / view.scale);
 }
-
-const fingers = new Map();
-let moved = 0;
-const at = (event) => [event.offsetX, event.offsetY];
-
-canvas.addEventListener("pointerdown", (event) => {
-  canvas.setPointerCapture(event.pointerId);
-  if (!fingers.size) moved = 0;
-  fingers.set(event.pointerId, at(event));
-});
-canvas.addEventListener("pointermove", (event) => {
-  const [x, y] = at(event);
-  const before = fingers.get(event.pointerId);
-  if (!before) {
-    if (event.pointerType === "mouse") hover(pageAt(x, y, 6), x, y);
-    return;
-  }
-  const others = [...fingers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
-  moved += Math.hypot(x - before[0], y - before[1]);
-  if (others.length) {
-    const [ox, oy] = others[0];
-    zoom(Math.hypot(x - ox, y - oy) / Math.max(1, Math.hypot(before[0] - ox, before[1] - oy)), (x + ox) / 2, (y + oy) / 2);
-    move((x - before[0]) / 2, (y - before[1]) / 2);
-  } else if (moved > 5) {
-    canvas.classList.add("held");
-    hover(-1);
-    move(x - before[0], y - before[1]);
-  }
-  fingers.set(event.pointerId, [x, y]);
-});
-for (const name of ["pointerup", "pointercancel"]) {
-  canvas.addEventListener(name, (event) => {
-    const [x, y] = at(event);
-    if (name === "pointerup" && fingers.size === 1 && moved <= 5) choose(pageAt(x, y, event.pointerType === "mouse" ? 6 : 16));
-    fingers.delete(event.pointerId);
-    if (!fingers.size) canvas.classList.remove("held");
-  });
-}
-canvas.addEventListener("pointerleave", () => hover(-1));
-canvas.addEventListener(
-  "wheel",
-  (event) => {
-    event.preventDefault();
-    const lines = event.deltaMode === 1 ? 20 : 1;
-    zoom(Math.exp(-Math.max(-120, Math.min(120, event.deltaY * lines)) * 0.0022), ...at(event));
-  },
-  { passive: false },
-);
-canvas.addEventListener("dblclick", (event) => zoom(1.8, ...at(event)));
-canvas.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const step = 60;
-  const actions = {
-    ArrowLeft: () => move(step, 0), ArrowRight: () => move(-step, 0), ArrowUp: () => move(0, step),
-    ArrowDown: () => move(0, -step), "+": () => zoom(1.3), "=": () => zoom(1.3), "-": () => zoom(1 / 1.3),
-    0: () => fly(framed([])), Home: () => fly(framed([])), n: () => stepTo(1), p: () => stepTo(-1),
-    Escape: () => choose(-1),
-  };
-  const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (action) {
-    event.preventDefault();
-    action();
-  }
-});

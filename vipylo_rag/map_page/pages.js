@@ -1,7 +1,4 @@
 // The pages: what is known of them, which are shown, and which match the search.
-const data = JSON.parse(document.getElementById("content").textContent);
-const pictures = JSON.parse(document.getElementById("pictures").textContent);
-const COUNT = data.x.length;
 const COLOURED = 10;
 const chosen = { by: "file", selected: -1, hovered: -1, group: -1, query: "", highlighted: -1 };
 
@@ -30,9 +27,6 @@ if (groupings.folder.names.length > 1 && covered(groupings.file) < COUNT / 2 && 
   chosen.by = "folder";
 }
 
-// Without tone marks a search finds words with any; with them, only the words as they are written.
-const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").replace(/đ/g, "d");
-const lowered = (text) => text.normalize("NFC").toLowerCase();
 const texts = data.text.map((text, i) => lowered(`${data.sources[data.source[i]]} ${data.page[i]} ${text}`));
 let plainTexts = null;
 const matched = new Uint8Array(COUNT).fill(1);
@@ -57,8 +51,6 @@ function select() {
 
 const fileName = (i) => data.sources[data.source[i]];
 const shortName = (i) => fileName(i).slice(slash(fileName(i)) + 1);
-const pictureOf = (i) => (data.picture[i] < 0 ? "" : pictures[data.picture[i]]);
-const pictureUrl = (i) => (pictureOf(i) ? `data:image/webp;base64,${pictureOf(i)}` : "");
 
 // A grid over the map finds what lies near a place without looking at every page.
 const CELLS = 128;

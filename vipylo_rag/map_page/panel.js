@@ -1,23 +1,11 @@
 // What stands around the map: search, details, legend, near-duplicates, languages. Data becomes text nodes, never markup.
-const byId = (id) => document.getElementById(id);
 const MOST_ROWS = 200;
 let tab = "legend";
 
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== false) made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children);
-  return made;
-}
-
-const nameOf = (text) => element("span", { class: "name" }, text);
-const pageName = (i) => `${shortName(i)} · ${say("page", { page: data.page[i] })}`;
+const titleOf = (i) => `${shortName(i)} · ${say("page", { page: data.page[i] })}`;
 
 function image(i) {
-  return pictureOf(i) ? element("img", { src: pictureUrl(i), alt: pageName(i) }) : null;
+  return pictureOf(i) ? element("img", { src: pictureUrl(i), alt: titleOf(i) }) : null;
 }
 
 function item(i, note) {
@@ -28,39 +16,17 @@ function item(i, note) {
     "button",
     { type: "button", class: "item", "aria-current": i === chosen.selected, onclick: () => visit(i) },
     small,
-    nameOf(pageName(i)),
+    nameOf(titleOf(i)),
     element("span", { class: "quiet" }, note ?? data.text[i]),
   );
 }
 
-function hover(i, x = 0, y = 0) {
-  const card = byId("hover");
-  canvas.classList.toggle("over", i >= 0);
-  if (i !== chosen.hovered) {
-    chosen.hovered = i;
-    card.hidden = i < 0;
-    if (i >= 0) {
-      const text = element("div", { class: "text" }, data.text[i] || say("noText"));
-      card.replaceChildren(...[image(i), nameOf(fileName(i)), element("div", {}, say("page", { page: data.page[i] })), text].filter(Boolean));
-    }
-    paintMarks();
-  }
-  if (i >= 0) {
-    const left = x + 18 + card.offsetWidth < view.width ? x + 18 : x - 18 - card.offsetWidth;
-    card.style.left = `${Math.max(6, Math.min(left, view.width - card.offsetWidth - 6))}px`;
-    card.style.top = `${Math.max(6, Math.min(y - 30, view.height - card.offsetHeight - 6))}px`;
-  }
+function cardOf(i) {
+  const text = element("div", { class: "text" }, data.text[i] || say("noText"));
+  return [image(i), nameOf(fileName(i)), element("div", {}, say("page", { page: data.page[i] })), text];
 }
 
-function choose(i) {
-  chosen.selected = i;
-  showDetails();
-  draw();
-  if (i >= 0) {
-    byId("said").textContent = pageName(i);
-    byId("panel").scrollTop = 0;
-  }
-}
+const paintHovered = paintMarks;
 
 function visit(i) {
   choose(i);
@@ -69,21 +35,8 @@ function visit(i) {
   if (!inside || view.scale < 4 * restingScale()) fly(framed([i]));
 }
 
-function stepTo(direction) {
-  if (!listed.length) return;
-  const place = listed.indexOf(chosen.selected);
-  const next = place < 0 ? (direction > 0 ? 0 : listed.length - 1) : (place + direction + listed.length) % listed.length;
-  visit(listed[next]);
-}
-
-function showDetails() {
-  const i = chosen.selected;
-  const box = byId("details");
-  box.hidden = i < 0;
-  if (i < 0) return;
-  const close = element("button", { type: "button", class: "close", "aria-label": say("close"), onclick: () => choose(-1) }, "×");
+function detailsOf(i) {
   const parts = [
-    close,
     image(i),
     nameOf(fileName(i)),
     element("div", { class: "quiet" }, `${say("page", { page: data.page[i] })} · ${data.kinds[data.kind[i]]}`),
@@ -99,7 +52,7 @@ function showDetails() {
     parts.push(element("h2", {}, say("similar")));
     parts.push(...data.alike[i].map((other, n) => item(other, (data.cosines[i][n] / 1000).toFixed(3))));
   }
-  box.replaceChildren(...parts.filter(Boolean));
+  return parts;
 }
 
 function swatch(colour, shape) {
@@ -201,9 +154,9 @@ function refresh() {
   draw();
 }
 
-function showAbout() {
+function tellAll() {
   const shownOf = { shown: counted(COUNT), held: counted(data.held) };
-  const lines = [
+  showAbout([
     data.method === "umap" ? say("aboutUmap") : say("aboutPca", { share: Math.round(100 * data.share) }),
     data.why === "asked" ? "" : say(`why_${data.why}`),
     say("aboutTwins", { threshold: data.threshold, pairs: counted(data.pairs) }),
@@ -213,51 +166,27 @@ function showAbout() {
     data.pictures.unreadable ? say("unreadable", { count: counted(data.pictures.unreadable) }) : "",
     say("keys"),
     say("aboutFile"),
-  ];
-  byId("about").replaceChildren(...lines.filter(Boolean).map((line) => element("p", {}, line)));
+  ]);
   const pages = COUNT < data.held ? say("of", shownOf) : counted(COUNT);
   const method = say(data.method) + (data.why === "missing" ? ` (${say("why_missing")})` : "");
   byId("summary").textContent = say("summary", { pages, documents: counted(data.sources.length), method });
 }
 
-function speak() {
-  document.documentElement.lang = language;
-  byId("language").value = language;
-  document.title = byId("title").textContent = say("heading", { title: data.title });
-  for (const part of document.querySelectorAll("[data-word]")) part.textContent = say(part.dataset.word);
+function speakOwn() {
+  canvas.setAttribute("aria-label", say("map"));
   for (const option of byId("colour-by").options) option.textContent = say(option.value);
   byId("colour-by").value = chosen.by;
   byId("tab-legend").textContent = say("legend");
   byId("tab-twins").textContent = say("twins", { count: counted(data.groups.length) });
-  const labels = { canvas: "map", "zoom-in": "zoomIn", "zoom-out": "zoomOut", fit: "fit", "about-button": "about", query: "find", "legend-query": "findFile" };
-  for (const [id, word] of Object.entries(labels)) {
-    byId(id).setAttribute("aria-label", say(word));
-    if (id !== "canvas") byId(id).title = say(word);
-  }
-  byId("query").placeholder = say("find");
-  byId("legend-query").placeholder = say("findFile");
-  showAbout();
-  showDetails();
+  nameField("legend-query", "findFile");
+  tellAll();
+}
+
+function searched() {
+  if (chosen.query.trim()) showTab("found");
   refresh();
 }
 
-byId("language").addEventListener("change", (event) => {
-  language = event.target.value;
-  speak();
-});
-byId("about-button").addEventListener("click", () => {
-  byId("about").hidden = !byId("about").hidden;
-  byId("about-button").setAttribute("aria-expanded", !byId("about").hidden);
-});
-let typing = 0;
-byId("query").addEventListener("input", (event) => {
-  clearTimeout(typing);
-  typing = setTimeout(() => {
-    chosen.query = event.target.value;
-    if (chosen.query.trim()) showTab("found");
-    refresh();
-  }, 120);
-});
 byId("query").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && listed.length) fly(framed(chosen.query.trim() ? listed : []));
 });
@@ -284,17 +213,8 @@ byId("tabs").addEventListener("keydown", (event) => {
     byId(`tab-${tab}`).focus();
   }
 });
-byId("zoom-in").addEventListener("click", () => zoom(1.5));
-byId("zoom-out").addEventListener("click", () => zoom(1 / 1.5));
-byId("fit").addEventListener("click", () => fly(framed([])));
 picturesOn.addEventListener("change", draw);
 byId("pictures-switch").hidden = !pictures.some(Boolean);
-document.addEventListener("keydown", (event) => {
-  if (event.key === "/" && !["INPUT", "SELECT"].includes(document.activeElement.tagName)) {
-    event.preventDefault();
-    byId("query").focus();
-  }
-});
 dark.addEventListener("change", () => {
   stamps.clear();
   refresh();

@@ -1,9 +1,4 @@
 // The drawing: links, nodes as shapes or small pictures, and as many names as have room.
-const canvas = document.getElementById("canvas");
-const brush = canvas.getContext("2d");
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const view = { x: 0, y: 0, scale: 1, width: 0, height: 0 };
-const picturesOn = document.getElementById("pictures-on");
 const linksOn = document.getElementById("links-on");
 const OURS = ["document", "page", "figure", "name", "code", "date", "amount", "heading", "term"];
 const COLOURS = {
@@ -11,7 +6,6 @@ const COLOURS = {
   dark: ["#e8eaed", "#a2acb6", "#f5b83d", "#56b4e9", "#ff8a5c", "#c79bea", "#3fcf9f", "#f08bbd", "#9cc3cf"],
 };
 const FURTHER = { light: ["#5b6b00", "#a02c2c", "#005f73"], dark: ["#c9d65a", "#ff9c9c", "#6fd3e3"] };
-const theme = () => (dark.matches ? "dark" : "light");
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function colourOf(label) {
@@ -19,10 +13,6 @@ function colourOf(label) {
   return place >= 0 ? COLOURS[theme()][place] : FURTHER[theme()][label % 3];
 }
 
-const toScreen = (i) => [
-  (data.x[i] - view.x) * view.scale + view.width / 2,
-  (data.y[i] - view.y) * view.scale + view.height / 2,
-];
 const sizeOf = (i) => Math.max(2.5, data.radius[i] * Math.min(view.scale, 2.2));
 
 function shape(target, label, x, y, size) {
@@ -46,16 +36,6 @@ function decodedPicture(i) {
     decoded.set(key, image);
   }
   return decoded.get(key);
-}
-
-let waiting = false;
-function draw() {
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(() => {
-    waiting = false;
-    paint();
-  });
 }
 
 function paint() {
@@ -164,4 +144,32 @@ function paintNames(shown, lit, focus) {
     brush.fillStyle = bold ? ink : colourOf(data.label[i]);
     brush.fillText(name, x, at);
   }
+}
+
+// The view that shows some nodes, or all of them.
+function framed(nodes) {
+  let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
+  for (const i of nodes.length ? nodes : data.x.keys()) {
+    const room = data.radius[i] + 14;
+    [left, right] = [Math.min(left, data.x[i] - room), Math.max(right, data.x[i] + room)];
+    [top, bottom] = [Math.min(top, data.y[i] - room), Math.max(bottom, data.y[i] + room)];
+  }
+  const scale = Math.min((view.width - 40) / (right - left), (view.height - 70) / (bottom - top));
+  return { x: (left + right) / 2, y: (top + bottom) / 2, scale: bound(scale, 0.02, nodes.length ? 1.6 : 2.5) };
+}
+
+const FAR = 200 + Math.max(...data.x.map(Math.abs), ...data.y.map(Math.abs));
+const REACH = [-FAR, FAR];
+const scales = () => [0.02, 8];
+
+function itemAt(x, y, pointer) {
+  const reach = pointer === "mouse" ? 5 : 16;
+  let [best, least] = [-1, Infinity];
+  for (let i = 0; i < COUNT; i++) {
+    if (!visible(i)) continue;
+    const [left, top] = toScreen(i);
+    const beyond = Math.hypot(left - x, top - y) - sizeOf(i);
+    if (beyond <= reach && beyond < least) [best, least] = [i, beyond];
+  }
+  return best;
 }

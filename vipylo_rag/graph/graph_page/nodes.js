@@ -1,7 +1,4 @@
 // The nodes and links: what is known of them, which are shown, and which match the search.
-const data = JSON.parse(document.getElementById("content").textContent);
-const pictures = JSON.parse(document.getElementById("pictures").textContent);
-const COUNT = data.x.length;
 const LINKS = data.from.length;
 const chosen = { selected: -1, hovered: -1, query: "" };
 
@@ -21,9 +18,6 @@ const kindOf = (link) => data.kinds[data.link[link]];
 const importance = data.degree.map((degree, i) => (is(i, "document") ? 1e6 : is(i, "page") ? 0 : 1e3) + degree);
 const order = [...importance.keys()].sort((a, b) => importance[b] - importance[a] || a - b);
 
-// Without tone marks a search finds words with any; with them, only the words as they are written.
-const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").replace(/đ/g, "d");
-const lowered = (text) => text.normalize("NFC").toLowerCase();
 const texts = data.name.map((name, i) => lowered(`${name} ${data.page[i] || ""} ${data.text[i]}`));
 const plainTexts = texts.map(plain);
 const matched = new Uint8Array(COUNT).fill(1);
@@ -40,8 +34,6 @@ function select() {
 }
 
 const titleOf = (i) => (is(i, "page") ? `${data.name[i]} · ${say("page", { page: data.page[i] })}` : data.name[i]);
-const pictureOf = (i) => (data.picture[i] < 0 ? "" : pictures[data.picture[i]]);
-const pictureUrl = (i) => `data:image/webp;base64,${pictureOf(i)}`;
 
 function around(i) {
   const near = new Set([i]);

@@ -1,18 +1,6 @@
 // What stands around the graph: search, details, kinds, languages. Data becomes text nodes, never markup.
-const byId = (id) => document.getElementById(id);
 const MOST_ROWS = 100;
 
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== false) made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
-const nameOf = (text) => element("span", { class: "name" }, text);
 const labelName = (label) => known(`label_${data.labels[label]}`, data.labels[label]);
 
 function swatch(label) {
@@ -62,47 +50,18 @@ function item(i, note = []) {
   );
 }
 
-function hover(i, x = 0, y = 0) {
-  const card = byId("hover");
-  canvas.classList.toggle("over", i >= 0);
-  if (i !== chosen.hovered) {
-    chosen.hovered = i;
-    card.hidden = i < 0;
-    if (i >= 0) {
-      const facts = `${labelName(data.label[i])} · ${say("neighbours", { count: counted(data.degree[i]) })}`;
-      const said = links[i].map((link) => data.said[link]).find((one) => Array.isArray(one) && !is(i, "page"));
-      const text = element("div", { class: "text" }, ...(said ? marked(...said) : [data.text[i]]));
-      card.replaceChildren(...[image(i), nameOf(titleOf(i)), element("div", { class: "quiet" }, facts), text].filter(Boolean));
-    }
-    draw();
-  }
-  if (i >= 0) {
-    const left = x + 18 + card.offsetWidth < view.width ? x + 18 : x - 18 - card.offsetWidth;
-    card.style.left = `${Math.max(6, Math.min(left, view.width - card.offsetWidth - 6))}px`;
-    card.style.top = `${Math.max(6, Math.min(y - 30, view.height - card.offsetHeight - 6))}px`;
-  }
+function cardOf(i) {
+  const said = links[i].map((link) => data.said[link]).find((one) => Array.isArray(one) && !is(i, "page"));
+  const text = element("div", { class: "text" }, ...(said ? marked(...said) : [data.text[i]]));
+  return [image(i), nameOf(titleOf(i)), element("div", { class: "quiet" }, factsOf(i)), text];
 }
 
-function choose(i) {
-  chosen.selected = i;
-  showDetails();
-  draw();
-  if (i >= 0) {
-    byId("said").textContent = titleOf(i);
-    byId("panel").scrollTop = 0;
-  }
-}
+const factsOf = (i) => `${labelName(data.label[i])} · ${say("neighbours", { count: counted(data.degree[i]) })}`;
+const paintHovered = draw;
 
 function visit(i) {
   choose(i);
   fly(framed([...around(i)].filter(visible)));
-}
-
-function stepTo(direction) {
-  if (!listed.length) return;
-  const place = listed.indexOf(chosen.selected);
-  const next = place < 0 ? (direction > 0 ? 0 : listed.length - 1) : (place + direction + listed.length) % listed.length;
-  visit(listed[next]);
 }
 
 // A node's links by relation and direction, the rarest entities first: they say most.
@@ -121,17 +80,11 @@ function groupsOf(i) {
   return [...groups].sort(([a], [b]) => a.localeCompare(b));
 }
 
-function showDetails() {
-  const i = chosen.selected;
-  const box = byId("details");
-  box.hidden = i < 0;
-  if (i < 0) return;
-  const facts = `${labelName(data.label[i])} · ${say("neighbours", { count: counted(data.degree[i]) })}`;
+function detailsOf(i) {
   const parts = [
-    element("button", { type: "button", class: "close", "aria-label": say("close"), onclick: () => choose(-1) }, "×"),
     image(i),
     nameOf(titleOf(i)),
-    element("div", { class: "quiet" }, facts),
+    element("div", { class: "quiet" }, factsOf(i)),
     visible(i) ? null : element("div", { class: "quiet" }, say("hidden")),
     is(i, "page") ? element("div", { class: "text" }, data.text[i] || say("noText")) : null,
   ];
@@ -144,7 +97,7 @@ function showDetails() {
     }
     if (some.length > MOST_ROWS) parts.push(element("p", { class: "quiet" }, say("more", { count: counted(some.length - MOST_ROWS) })));
   }
-  box.replaceChildren(...parts.filter(Boolean));
+  return parts;
 }
 
 function showLegend() {
@@ -184,42 +137,15 @@ function refresh() {
   draw();
 }
 
-function speak() {
-  document.documentElement.lang = language;
-  byId("language").value = language;
-  document.title = byId("title").textContent = say("heading", { title: data.title });
-  for (const part of document.querySelectorAll("[data-word]")) part.textContent = say(part.dataset.word);
-  const labels = { canvas: "graph", "zoom-in": "zoomIn", "zoom-out": "zoomOut", fit: "fit", "about-button": "about", query: "find" };
-  for (const [id, word] of Object.entries(labels)) {
-    byId(id).setAttribute("aria-label", say(word));
-    if (id !== "canvas") byId(id).title = say(word);
-  }
-  byId("query").placeholder = say("find");
+function speakOwn() {
+  canvas.setAttribute("aria-label", say("graph"));
   const left = data.held - COUNT;
-  const lines = [say("aboutNodes"), say("aboutEdges"), left ? say("aboutLeft", { count: counted(left) }) : "", say("keys"), say("aboutFile")];
-  byId("about").replaceChildren(...lines.filter(Boolean).map((line) => element("p", {}, line)));
+  showAbout([say("aboutNodes"), say("aboutEdges"), left ? say("aboutLeft", { count: counted(left) }) : "", say("keys"), say("aboutFile")]);
   const nodes = left ? say("of", { shown: counted(COUNT), held: counted(data.held) }) : counted(COUNT);
   byId("summary").textContent = say("summary", { nodes, edges: counted(LINKS) });
-  showDetails();
-  refresh();
 }
 
-byId("language").addEventListener("change", (event) => {
-  language = event.target.value;
-  speak();
-});
-byId("about-button").addEventListener("click", () => {
-  byId("about").hidden = !byId("about").hidden;
-  byId("about-button").setAttribute("aria-expanded", !byId("about").hidden);
-});
-let typing = 0;
-byId("query").addEventListener("input", (event) => {
-  clearTimeout(typing);
-  typing = setTimeout(() => {
-    chosen.query = event.target.value;
-    refresh();
-  }, 120);
-});
+const searched = refresh;
 byId("query").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && listed.length) visit(listed[0]);
 });
@@ -227,17 +153,8 @@ byId("all").addEventListener("click", () => {
   off.clear();
   refresh();
 });
-byId("zoom-in").addEventListener("click", () => zoom(1.5));
-byId("zoom-out").addEventListener("click", () => zoom(1 / 1.5));
-byId("fit").addEventListener("click", () => fly(framed([])));
 for (const box of [picturesOn, linksOn]) box.addEventListener("change", draw);
 picturesOn.parentElement.hidden = !pictures.some(Boolean);
-document.addEventListener("keydown", (event) => {
-  if (event.key === "/" && !["INPUT", "SELECT"].includes(document.activeElement.tagName)) {
-    event.preventDefault();
-    byId("query").focus();
-  }
-});
 dark.addEventListener("change", speak);
 new ResizeObserver(resize).observe(byId("view"));
 speak();

@@ -60,12 +60,5 @@ const WORDS = {
   },
 };
 
-let language = (navigator.languages || ["en"]).map((l) => l.slice(0, 2)).find((l) => l in WORDS) || "en";
-
-function say(word, values = {}) {
-  return WORDS[language][word].replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
-}
-
 // A label or relation of ours in words; one that a language model found, as it is called.
 const known = (word, name) => (Object.hasOwn(WORDS[language], word) ? WORDS[language][word] : name);
-const counted = (number) => number.toLocaleString(language);

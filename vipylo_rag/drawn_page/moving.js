@@ -1,18 +1,31 @@
-// Moving about by mouse, touch and keys.
+// Moving about in a drawing by mouse, touch and keys. What the page has of its own:
+// paint() draws; framed(items) is the view that shows some items, or all; itemAt(x, y, pointer) is what lies there or -1;
+// scales() and REACH are the bounds of view.scale and of view.x and view.y.
+const canvas = document.getElementById("canvas");
+const brush = canvas.getContext("2d");
+const dark = matchMedia("(prefers-color-scheme: dark)");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const toGraph = (x, y) => [(x - view.width / 2) / view.scale + view.x, (y - view.height / 2) / view.scale + view.y];
-const bound = (value, least, most) => Math.min(most, Math.max(least, value));
+const picturesOn = document.getElementById("pictures-on");
+const view = { x: 0, y: 0, scale: 1, width: 0, height: 0 };
+let whileMoving = () => {}; // a page may set these two
+let onResize = () => {};
 
-// The view that shows some nodes, or all of them.
-function framed(nodes) {
-  let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
-  for (const i of nodes.length ? nodes : data.x.keys()) {
-    const room = data.radius[i] + 14;
-    [left, right] = [Math.min(left, data.x[i] - room), Math.max(right, data.x[i] + room)];
-    [top, bottom] = [Math.min(top, data.y[i] - room), Math.max(bottom, data.y[i] + room)];
-  }
-  const scale = Math.min((view.width - 40) / (right - left), (view.height - 70) / (bottom - top));
-  return { x: (left + right) / 2, y: (top + bottom) / 2, scale: bound(scale, 0.02, nodes.length ? 1.6 : 2.5) };
+const theme = () => (dark.matches ? "dark" : "light");
+const bound = (value, least, most) => Math.min(most, Math.max(least, value));
+const toScreen = (i) => [
+  (data.x[i] - view.x) * view.scale + view.width / 2,
+  (data.y[i] - view.y) * view.scale + view.height / 2,
+];
+const fromScreen = (x, y) => [(x - view.width / 2) / view.scale + view.x, (y - view.height / 2) / view.scale + view.y];
+
+let waiting = false;
+function draw() {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => {
+    waiting = false;
+    paint();
+  });
 }
 
 function resize() {
@@ -22,6 +35,7 @@ function resize() {
   Object.assign(view, { width: box.width, height: box.height });
   canvas.width = Math.round(box.width * ratio);
   canvas.height = Math.round(box.height * ratio);
+  onResize();
   if (first) Object.assign(view, framed([]));
   paint();
 }
@@ -33,9 +47,10 @@ function fly(target) {
   const began = performance.now();
   const step = (now) => {
     const part = calm.matches ? 1 : bound((now - began) / 420, 0, 1);
+    whileMoving();
     const eased = 1 - (1 - part) ** 3;
     view.scale = from.scale * (target.scale / from.scale) ** eased;
-    // Places move as the eye expects only when they are interpolated on the screen, not in the graph.
+    // Places move as the eye expects only when they are interpolated on the screen, not in the drawing.
     const along = target.scale === from.scale ? eased : (1 / view.scale - 1 / from.scale) / (1 / target.scale - 1 / from.scale);
     view.x = from.x + (target.x - from.x) * along;
     view.y = from.y + (target.y - from.y) * along;
@@ -47,30 +62,20 @@ function fly(target) {
 
 function zoom(factor, x = view.width / 2, y = view.height / 2) {
   cancelAnimationFrame(flight);
-  const [graphX, graphY] = toGraph(x, y);
-  view.scale = bound(view.scale * factor, 0.02, 8);
-  view.x = graphX - (x - view.width / 2) / view.scale;
-  view.y = graphY - (y - view.height / 2) / view.scale;
+  whileMoving();
+  const [heldX, heldY] = fromScreen(x, y);
+  view.scale = bound(view.scale * factor, ...scales());
+  view.x = heldX - (x - view.width / 2) / view.scale;
+  view.y = heldY - (y - view.height / 2) / view.scale;
   draw();
 }
 
-const FAR = 200 + Math.max(...data.x.map(Math.abs), ...data.y.map(Math.abs));
 function move(dx, dy) {
   cancelAnimationFrame(flight);
-  view.x = bound(view.x - dx / view.scale, -FAR, FAR);
-  view.y = bound(view.y - dy / view.scale, -FAR, FAR);
+  whileMoving();
+  view.x = bound(view.x - dx / view.scale, ...REACH);
+  view.y = bound(view.y - dy / view.scale, ...REACH);
   draw();
-}
-
-function nodeAt(x, y, reach) {
-  let [best, least] = [-1, Infinity];
-  for (let i = 0; i < COUNT; i++) {
-    if (!visible(i)) continue;
-    const [left, top] = toScreen(i);
-    const beyond = Math.hypot(left - x, top - y) - sizeOf(i);
-    if (beyond <= reach && beyond < least) [best, least] = [i, beyond];
-  }
-  return best;
 }
 
 const fingers = new Map();
@@ -86,7 +91,7 @@ canvas.addEventListener("pointermove", (event) => {
   const [x, y] = at(event);
   const before = fingers.get(event.pointerId);
   if (!before) {
-    if (event.pointerType === "mouse") hover(nodeAt(x, y, 5), x, y);
+    if (event.pointerType === "mouse") hover(itemAt(x, y, event.pointerType), x, y);
     return;
   }
   const others = [...fingers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
@@ -104,7 +109,7 @@ canvas.addEventListener("pointermove", (event) => {
 });
 for (const name of ["pointerup", "pointercancel"]) {
   canvas.addEventListener(name, (event) => {
-    if (name === "pointerup" && fingers.size === 1 && moved <= 5) choose(nodeAt(...at(event), event.pointerType === "mouse" ? 5 : 16));
+    if (name === "pointerup" && fingers.size === 1 && moved <= 5) choose(itemAt(...at(event), event.pointerType));
     fingers.delete(event.pointerId);
     if (!fingers.size) canvas.classList.remove("held");
   });
