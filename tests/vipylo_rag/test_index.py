@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from connectors.errors import FilterError, StoreError
+from connectors.errors import FilterError, StoreError, StoreInUseError
 from connectors.stores.filters import parse_filter
 from embedder import CheckpointError, ColPaLiQwenEmbedder, InputError
 from tests.tiny_qwen import write_tiny_checkpoint
@@ -261,7 +261,7 @@ def test_a_second_process_is_refused(filled: MultimodalIndex) -> None:
     second = subprocess.run(
         [sys.executable, "-c", code, str(filled.directory)], capture_output=True, text=True, check=False
     )
-    assert second.returncode != 0 and StoreError.__name__ in second.stderr
+    assert second.returncode != 0 and StoreInUseError.__name__ in second.stderr
     assert "another process" in second.stderr
 
 
