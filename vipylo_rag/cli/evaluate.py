@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vipylo_rag.query import PageMode
 
 _THINGS = {"embed": "documents", "search": "queries", "draw": "pictures"}
-# Of recall, so many cuts fit a terminal of 100 columns.
+# Of recall, so many cuts fit a terminal of 80 columns.
 _MOST_CUTS = 4
 
 
@@ -149,7 +149,7 @@ def _print(result: "Evaluation") -> None:
     what = f"{quoted(measured.dataset)} ({quoted(measured.split)})"
     console.print(
         Text(
-            f"{what}: {measured.queries:,} queries, {measured.documents:,} documents"
+            f"{what}: {_counted(measured.queries)}, {_counted(measured.documents, 'document', 'documents')}"
             + (f" ({measured.pages:,} pages)" if measured.pages != measured.documents else "")
             + (f", reranked, {measured.candidates} candidates" if measured.candidates else "")
             + f", embedder {quoted(measured.embedder)}, the first {measured.depth} of each ranking, "
@@ -193,17 +193,22 @@ def _row(group: "Group", main: int, cuts: Sequence[int]) -> list[str]:
         group.mode if group.by == "all" else "",
         "all" if group.by == "all" else escape(quoted(group.value)[:24]),
         str(group.queries),
-        f"{ndcg.mean:.3f}",
+        _share(ndcg.mean),
         _range(ndcg),
-        f"{group.metrics[f'mrr@{main}'].mean:.3f}",
-        *(f"{group.metrics[f'recall@{k}'].mean:.3f}" for k in cuts),
+        _share(group.metrics[f"mrr@{main}"].mean),
+        *(_share(group.metrics[f"recall@{k}"].mean) for k in cuts),
     ]
+
+
+def _share(value: float, sign: str = "") -> str:
+    """A share as papers write it, without its leading 0: the table then fits 80 columns."""
+    return f"{value:{sign}.3f}".replace("0.", ".", 1)
 
 
 def _range(interval: "Interval", sign: str = "") -> str:
     if interval.low is None or interval.high is None:
         return "–"
-    return f"{interval.low:{sign}.3f} {interval.high:{sign}.3f}"
+    return f"{_share(interval.low, sign)} {_share(interval.high, sign)}"
 
 
 def _differences(differences: "Sequence[Difference]") -> "Table":
@@ -218,10 +223,10 @@ def _differences(differences: "Sequence[Difference]") -> "Table":
     for one in differences:
         found = one.paired
         table.add_row(
-            f"{one.mode}, now − earlier" if one.earlier else f"{one.mode} − {one.than}",
+            f"{one.mode} − earlier" if one.earlier else f"{one.mode} − {one.than}",
             one.metric.replace("ndcg", "nDCG").replace("mrr", "MRR"),
             str(found.queries),
-            f"{found.difference.mean:+.3f}",
+            _share(found.difference.mean, "+"),
             _range(found.difference, "+"),
             str(found.better),
             str(found.worse),
@@ -235,7 +240,7 @@ def _notes(result: "Evaluation") -> Iterator[str]:
     if result.measured.unjudged:
         yield f"{_counted(result.measured.unjudged)} without a right document in the split: left out"
     if empty := result.measured.empty:
-        yield f"{empty:,} {'document' if empty == 1 else 'documents'} without text and picture: never found"
+        yield f"{_counted(empty, 'document', 'documents')} without text and picture: never found"
     for mode in result.modes:
         own = result.of(mode)
         if len(own) < result.measured.queries:
@@ -246,5 +251,5 @@ def _notes(result: "Evaluation") -> Iterator[str]:
             yield f"{mode}: {_counted(len(failed))} found nothing: {failed[0].error}"
 
 
-def _counted(queries: int) -> str:
-    return "1 query" if queries == 1 else f"{queries:,} queries"
+def _counted(count: int, one: str = "query", more: str = "queries") -> str:
+    return f"{count:,} {one if count == 1 else more}"

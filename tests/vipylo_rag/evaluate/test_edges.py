@@ -158,3 +158,28 @@ def test_other_tenants_pages_make_no_ranking_deeper(
     result = evaluate(index, dataset, modes=["dense"], ks=[1], tenant="other")
     assert deep == [pages] and index.store.count() == 2 * pages + 9
     assert result.mean("recall@1") == 1.0
+
+
+def test_the_command_searches_one_tenants_pages_of_an_index(
+    write_dataset: WriteDataset, vipylo: Vipylo, prescribed: str, tmp_path: Path
+) -> None:
+    """The other tenant's page is the better one, of the same name: found, it would take the first place."""
+    for tenant, text in (("ann", "[0.6 0.8]"), ("bob", "[1 0]")):
+        (tmp_path / tenant).mkdir()
+        (tmp_path / tenant / "note.txt").write_text(text)
+        (tmp_path / tenant / "other.txt").write_text("[0.8 0.6]")
+    with MultimodalIndex.open(tmp_path / "index", embedder=prescribed) as index:
+        for tenant in ("ann", "bob"):
+            index.ingest(tmp_path / tenant, tenant=tenant)
+    folder = write_dataset(None, [{"_id": "q", "text": "[1 0]"}], [("q", "note.txt#1", 1)])
+    command = ["evaluate", folder, "--index", tmp_path / "index", "--embedder", prescribed, "--mode", "dense"]
+    for tenant, ndcg in (("ann", ".631"), ("bob", "1.000")):
+        out = tmp_path / f"{tenant}.json"
+        code, told, _ = vipylo(*command, "--tenant", tenant, "--json", out)
+        assert code == 0 and f" {ndcg} " in told and "1 query, 2 documents" in told
+        found = json.loads(out.read_text())["queries"][0]["found"]
+        assert [one["id"].rsplit("/", 1)[-1] for one in found] == (
+            ["other.txt#1", "note.txt#1"] if tenant == "ann" else ["note.txt#1", "other.txt#1"]
+        )
+    code, _, told = vipylo(*command, "--tenant", "nobody")
+    assert code == 2 and "the index has no document 'note.txt#1'" in told
