@@ -50,7 +50,7 @@ class IndexGraphing(OpenedIndex):
             url: a Neo4j server that keeps nodes and relations, as "neo4j://host:7687/database" (one database for one
                 index; user and password from VIPYLO_GRAPH_USER and VIPYLO_GRAPH_PASSWORD), or "local": a file in the
                 index directory. None: where they are, which is "local" at first.
-            progress: called with the report so far.
+            progress: called with the report so far, many times. What it raises ends the run, and the next one goes on.
 
         Raises:
             InputError, PluginError: no such extractor, or one that needs an LLM and has none.
@@ -79,8 +79,8 @@ class IndexGraphing(OpenedIndex):
             known[tenant] = TenantFacts(extractor=identity, pages=report.pages, built=TenantFacts.now())
             place = parts.readings.fact("url") or None
             facts = GraphFacts(embedder=self.manifest.embedder, url=place, tenants=known)
-            folder.write_facts(facts)
-            with self.turnstile.alone():
+            with self.turnstile.alone():  # a search that saw the new facts before would read the whole graph anew
+                folder.write_facts(facts)
                 self._replace_graph(PageGraph(parts.store, parts.vectors, facts))
         return report
 
@@ -121,7 +121,8 @@ class IndexGraphing(OpenedIndex):
         return GraphFolder(self._parts(), self._graph_vectors)
 
     def _graph_follows(self, tenant: str | None = None, sources: Sequence[str] | None = None) -> None:
-        """Take out of the graph, at once, what has left the index. Call it as the only writer.
+        """Take out of the graph, at once, what has left the index. Call it as the only writer. Searches go on along the
+        graph that was: they find no page that the index has not.
 
         A graph that is damaged is deleted: it is to be made anew in any case, and would keep the text of documents that
         are gone.
@@ -134,15 +135,17 @@ class IndexGraphing(OpenedIndex):
         from vipylo_rag.graph.upkeep import follow
 
         folder = self._graph_folder()
-        with self.turnstile.alone(), self._opening_graph:
-            try:
-                graph = follow(folder, tenant, sources)
-            except IndexDirectoryError as error:
-                logger.warning("the damaged page graph is deleted; make it anew with `vipylo graph build`: %s", error)
+        try:
+            graph = follow(folder, tenant, sources)
+        except IndexDirectoryError as error:
+            logger.warning("the damaged page graph is deleted; make it anew with `vipylo graph build`: %s", error)
+            with self.turnstile.alone(), self._opening_graph:
                 self._close_graph()
                 folder.remove()
-                return
-            if graph is not None:
+            return
+        if graph is not None:
+            with self.turnstile.alone():
+                folder.write_facts(graph.facts)
                 self._replace_graph(graph)
 
     def _replace_graph(self, graph: "PageGraph") -> None:

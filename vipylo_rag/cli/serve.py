@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from embedder.errors import InputError
 from vipylo_rag.cli.options import (
     DEFAULT_INDEX,
     DeviceOption,
@@ -41,6 +42,10 @@ def serve(
     ] = None,
     tenant: TenantOption = "",
     read_only: Annotated[bool, typer.Option("--read-only", help="No uploads, and nothing is deleted.")] = False,
+    graph: Annotated[
+        bool,
+        typer.Option("--graph", help="Build the page graph too, for mode graph; without it, who uses the server may."),
+    ] = False,
     llm: Annotated[
         str | None,
         typer.Option("--llm", help="What answers: URL of an OpenAI-style server, or a directory. (env: VIPYLO_LLM)"),
@@ -56,7 +61,12 @@ def serve(
     embedder: EmbedderOption = None,
     device: DeviceOption = None,
 ) -> None:
-    """Serve the index over HTTP with a web page: search, answers, pages, uploads, embeddings."""
+    """Serve the index over HTTP with a web page: search, answers, pages, uploads, embeddings.
+
+    A page graph that is there, or is built here, follows uploads and deletions while the server runs.
+    """
+    if graph and read_only:
+        raise InputError("--graph builds a page graph and --read-only changes nothing: give one of them")
     _check_installed()
     from vipylo_rag.server.options import ServerOptions
     from vipylo_rag.server.run import listen, run
@@ -67,6 +77,7 @@ def serve(
         port=port,
         writable=not read_only,
         tenant=tenant,
+        graphs=graph,
         upload_bytes=upload_mb * _MIB,
         file_bytes=min(file_mb, upload_mb) * _MIB,
         upload_pages=upload_pages,

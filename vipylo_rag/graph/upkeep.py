@@ -172,7 +172,8 @@ def follow(folder: GraphFolder, tenant: str | None, sources: Iterable[str] | Non
     """Take out of the graph what is not in the index any more, or not as it was read: all, a tenant's, or of documents.
 
     What the next build has to do (reading changed pages, vectors of entities whose context is gone) is noted for it.
-    Returns the graph as it is now; None where nothing was to be done, or no build has ended yet.
+    Returns the graph as it is now, whose facts are still to be written; None where nothing was to be done, or no build
+    has ended yet.
     """
     if not folder.forget(tenant, sources):
         return None
@@ -189,7 +190,6 @@ def follow(folder: GraphFolder, tenant: str | None, sources: Iterable[str] | Non
             for name, said in facts.tenants.items()
         }
         facts = facts.model_copy(update={"tenants": counted, "url": parts.readings.fact("url") or None})
-        folder.write_facts(facts)
         return PageGraph(parts.store, parts.vectors, facts)
 
 
@@ -201,13 +201,17 @@ def _vanished(readings: Readings, pages: VectorStore, ids: list[str]) -> Iterato
         yield from (id_ for id_ in some if there.get(id_) != known[id_][0])
 
 
+def noted_extractor(readings: Readings, tenant: str) -> str | None:
+    """What read a tenant's pages last, also in a build that did not come to its end."""
+    return readings.fact(f"{_EXTRACTOR}{tenant}")
+
+
 def use_extractor(readings: Readings, tenant: str, identity: str) -> None:
     """Have a tenant's pages read again if another extractor read them."""
-    key = f"{_EXTRACTOR}{tenant}"
-    if readings.fact(key) != identity:
+    if noted_extractor(readings, tenant) != identity:
         with readings.transaction():
             readings.db.execute("UPDATE pages SET sha256 = '' WHERE tenant = ?", (tenant,))
-            readings.note(key, identity)
+            readings.note(f"{_EXTRACTOR}{tenant}", identity)
 
 
 def copy_graph(folder: GraphFolder, target: Path) -> None:

@@ -58,18 +58,25 @@ class NodeVectors:
         total, done = readings.count("due"), 0
         for nodes in readings.portions("due", _STORED):
             points, digests = list[Point](), list[tuple[str, str]]()
-            for start in range(0, len(nodes), _BATCH):
-                some = nodes[start : start + _BATCH]
-                made = self._points(projection.shown(some), embedder, failed)
-                points += made[0]
-                digests += made[1]
-                told(done + start + len(some), total)
-            self._vectors.upsert(points)
-            with readings.transaction():
-                readings.db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", digests)
-                readings.db.executemany("DELETE FROM due WHERE node = ?", [(node,) for node, _ in digests])
+            try:
+                for start in range(0, len(nodes), _BATCH):
+                    some = nodes[start : start + _BATCH]
+                    made = self._points(projection.shown(some), embedder, failed)
+                    points += made[0]
+                    digests += made[1]
+                    told(done + start + len(some), total)
+            finally:  # who ends the run in between has the next one go on from here
+                self._keep(points, digests)
             done += len(nodes)
         return failed
+
+    def _keep(self, points: list[Point], digests: list[tuple[str, str]]) -> None:
+        if not points:
+            return
+        self._vectors.upsert(points)
+        with self._readings.transaction():
+            self._readings.db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", digests)
+            self._readings.db.executemany("DELETE FROM due WHERE node = ?", [(node,) for node, _ in digests])
 
     def _points(
         self, shown: Iterable[Shown], embedder: Embedder, failed: list[Unembedded]

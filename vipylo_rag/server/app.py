@@ -12,6 +12,7 @@ from vipylo_rag.server import (
     docs_page,
     documents_api,
     embeddings_api,
+    graph_api,
     metrics,
     page,
     pages_api,
@@ -35,7 +36,7 @@ from vipylo_rag.server.uploads import Uploads
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
 
-ROUTERS = (search_api, pages_api, documents_api, ask_api, embeddings_api, sessions, metrics, docs_page, page)
+ROUTERS = (search_api, pages_api, documents_api, graph_api, ask_api, embeddings_api, sessions, metrics, docs_page, page)
 
 
 def create_app(index: MultimodalIndex, options: ServerOptions, keys: Keys, *, llm: "LLM | None" = None) -> FastAPI:
@@ -66,7 +67,7 @@ def create_app(index: MultimodalIndex, options: ServerOptions, keys: Keys, *, ll
             pictures, thumbnails = QueryPictures(options), Thumbnails()
             parts.callback(pictures.stop)
             parts.callback(thumbnails.stop)
-            uploads = Uploads(index, options)
+            uploads = Uploads(index, options, llm=llm)
             parts.callback(uploads.stop)
             uploads.start()
             answers = Slots(options.answers, "answers", seconds=10)
@@ -75,6 +76,7 @@ def create_app(index: MultimodalIndex, options: ServerOptions, keys: Keys, *, ll
             counts.gauge("searches_waiting", "Searches that wait for their turn.", lambda: searches.waiting)
             counts.gauge("pictures_waiting", "Query pictures that wait to be read.", lambda: pictures.waiting)
             counts.gauge("sessions", "Open sessions.", lambda: len(doors.sessions))
+            counts.gauge("graphs_waiting", "Page graphs that wait or are built.", lambda: uploads.graphs.waiting)
             counts.gauge("pages", "Pages in the index.", lambda: index.ledger.counts()["pages done"])
             app.state.server = ServerState(index, options, searches, uploads, counts, answers, explanations, llm)
             app.state.pictures, app.state.thumbnails = pictures, thumbnails

@@ -82,7 +82,7 @@ async def ask(
     filter_ = await run_in_threadpool(filter_of, where, ids, tenant) if where else None
     with ExitStack() as held:
         held.enter_context(state.answers.one())
-        await run_in_threadpool(checked_mode, mode, state.index, tenant)
+        await run_in_threadpool(checked_mode, mode, state.options, state.index, tenant)
         asked = await pictures.read(images)
         hits = await state.searches.search(SearchRequest(question, asked, top_k, filter_, mode, tenant))
         answering = _Answering(state, tenant, question, asked, hits, language)

@@ -12,6 +12,7 @@ class ServerOptions(BaseModel):
         host, port: where it listens; another host than this machine's own needs keys.
         writable: whether documents can be uploaded and deleted.
         tenant: whose documents are served where no keys are asked for.
+        graphs: whether each tenant who has documents gets a page graph without asking for it.
         upload_bytes: of one upload, all files together. file_bytes: of one file. upload_files: in one upload.
         uploads: being received, waiting or being read; more are answered 429.
         upload_pages: of one file, or of one in an archive; what comes after is not read.
@@ -32,6 +33,7 @@ class ServerOptions(BaseModel):
     port: int = Field(default=8765, ge=0, le=65535)
     writable: bool = True
     tenant: str = ""
+    graphs: bool = False
     upload_bytes: int = Field(default=200 * MIB, ge=1)
     file_bytes: int = Field(default=100 * MIB, ge=1)
     uploads: int = Field(default=16, ge=1)

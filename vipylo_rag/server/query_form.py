@@ -54,16 +54,21 @@ def has_graph(index: IndexReading, tenant: str) -> bool:
     return tenant in facts.tenants
 
 
-def checked_mode(mode: Mode, index: IndexReading, tenant: str) -> Mode:
+def checked_mode(mode: Mode, options: ServerOptions, index: IndexReading, tenant: str) -> Mode:
     """How a query is searched for. Reads a file in mode graph: not for the loop.
 
     Raises:
         InputError: there is no graph to go along.
     """
     if mode == "graph" and not has_graph(index, tenant):
+        way = (
+            "have it built by POST /api/graph"
+            if options.writable
+            else "ask who runs the server for `vipylo graph build`"
+        )
         raise InputError(
-            "mode graph needs a page graph of your documents, and there is none that fits them: ask who runs the "
-            "server for `vipylo graph build`, or search with mode hybrid"
+            f"mode graph needs a page graph of your documents, and there is none that fits them: {way}, or search with "
+            "mode hybrid"
         )
     return mode
 

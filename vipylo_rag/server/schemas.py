@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Mode = Literal["hybrid", "dense", "lexical", "graph"]
 Language = Literal["vi", "en", "zh"]
+GraphPhase = Literal["read", "neighbours", "write", "embed"]
 
 
 class Schema(BaseModel):
@@ -202,6 +203,31 @@ class Upload(Schema):
     id: str
     state: Literal["waiting", "reading", "done"]
     files: list[UploadedFile]
+
+
+class GraphProgress(Schema):
+    """How far a build of a page graph is: pages read, neighbours found, nodes written, or entities embedded."""
+
+    phase: GraphPhase
+    done: int = Field(description="Of this phase.")
+    total: int
+
+
+class Graph(Schema):
+    """The page graph of the caller's documents, which mode `graph` goes along."""
+
+    state: Literal["none", "waiting", "building", "built"] = Field(
+        description="`waiting` and `building` are also said of a graph that is brought up to date."
+    )
+    ready: bool = Field(description="Whether mode `graph` can be asked for, also while it is brought up to date.")
+    pages: int = Field(description="In the graph.")
+    stale: int = Field(description="Pages of the index that are not in the graph yet: they are found without paths.")
+    entities: int | None = Field(description="Names, codes, dates, …, by the last build; null where not counted.")
+    figures: int | None
+    relations: int | None
+    built: str | None = Field(description="When the last build ended: ISO 8601, UTC.")
+    progress: GraphProgress | None = Field(description="Of the build that runs.")
+    reason: str | None = Field(description="Why a build waits or did not come to its end, or what it had to leave out.")
 
 
 class Facet(Schema):

@@ -83,7 +83,7 @@ async def _search(
     checked_text(text, state.options)
     checked_top_k(top_k, state.options)
     filter_ = await run_in_threadpool(filter_of, where, ids, tenant) if where else None
-    await run_in_threadpool(checked_mode, mode, state.index, tenant)
+    await run_in_threadpool(checked_mode, mode, state.options, state.index, tenant)
     asked = await pictures.read(images)
     hits = await state.searches.search(SearchRequest(text, asked, top_k, filter_, mode, tenant))
     result = SearchResult(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
@@ -16,6 +16,7 @@ from vipylo_rag.errors import IndexDirectoryError
 from vipylo_rag.index import MultimodalIndex
 from vipylo_rag.places import SERVER_LOCK
 from vipylo_rag.server.catalogue import Catalogue
+from vipylo_rag.server.graphs import Graphs
 from vipylo_rag.server.model_line import OverloadedError
 from vipylo_rag.server.options import ServerOptions
 from vipylo_rag.server.schemas import Upload
@@ -23,6 +24,9 @@ from vipylo_rag.server.upload_files import ReceivedFile, UploadFiles, new_upload
 from vipylo_rag.server.upload_job import Job
 from vipylo_rag.server.writer import PATIENCE_SECONDS, Writer
 from vipylo_rag.sources import file_facts
+
+if TYPE_CHECKING:
+    from llama_index.core.llms import LLM
 
 # So many uploads, and so long, are remembered when they are read.
 _MOST_ENDED: Final = 200
@@ -33,26 +37,37 @@ logger = logging.getLogger(__name__)
 
 
 class Uploads:
-    """Takes files into an index, one upload after the other, and deletes documents: the only writer of a server.
+    """Takes files into an index, one upload after the other, deletes documents, and has page graphs built: the only
+    writer of a server.
 
     Args:
         index: open for as long as this runs.
         options: its limits; where they say not `writable`, documents are only listed.
+        llm: reads pages for the page graphs that it made.
         patience: seconds that an upload waits while another process writes or the store is away.
     """
 
-    def __init__(self, index: MultimodalIndex, options: ServerOptions, *, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        index: MultimodalIndex,
+        options: ServerOptions,
+        *,
+        llm: "LLM | None" = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         self._index = index
         self._options = options
         self.files = UploadFiles(index.directory)
         self.catalogue = Catalogue(index, self.files)
+        self.graphs = Graphs(index, llm=llm, builds=options.writable, unasked=options.graphs, patience=patience)
         self._writer = Writer(
             index,
             self.files,
             self.catalogue,
+            self.graphs,
             options,
             prepare=self._go_on,
-            ended=self._replace_elsewhere,
+            ended=self._ended,
             patience=patience,
         )
         self._held = FileLock(self.files.folder / SERVER_LOCK, timeout=0, thread_local=False)
@@ -175,6 +190,11 @@ class Uploads:
         source = self.catalogue.source(id_, tenant)
         return self._writer.delete(source, tenant) if source is not None else None
 
+    def build_graph(self, tenant: str) -> None:
+        """Have a tenant's page graph built or brought up to date, after the uploads that wait. See `Graphs.ask`."""
+        self.graphs.ask(tenant)
+        self._writer.wake()
+
     def _line_up(self, job: Job) -> None:
         with self._lock:
             self._forget()
@@ -219,6 +239,11 @@ class Uploads:
             if files:
                 self._line_up(Job(new_upload(tenant, time.time_ns(), files)))
         self.catalogue.learn()
+        self.graphs.start(tenants)
+
+    def _ended(self, job: Job) -> None:
+        self._replace_elsewhere(job)
+        self.graphs.changed(job.upload.tenant)
 
     def _replace_elsewhere(self, job: Job) -> None:
         """Documents that were uploaded while the index lay elsewhere, and are there again under their new path, go."""

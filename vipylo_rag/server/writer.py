@@ -1,6 +1,8 @@
-"""The one thread of a server that changes its index: it reads uploads, one after the other, and deletes documents.
+"""The one thread of a server that changes its index: it reads uploads, one after the other, deletes documents, and
+builds page graphs.
 
 A deletion does not wait for a long upload: reading stops, which loses nothing, the document goes, and reading goes on.
+Neither does an upload, or a deletion, wait for a graph that is being built.
 """
 
 import logging
@@ -23,6 +25,7 @@ from vipylo_rag.opening import writing
 from vipylo_rag.report import IngestReport
 from vipylo_rag.server.catalogue import Catalogue
 from vipylo_rag.server.errors import without_folders
+from vipylo_rag.server.graphs import RETRY_SECONDS, Graphs, StepsAsideError
 from vipylo_rag.server.options import ServerOptions
 from vipylo_rag.server.upload_files import UploadFiles
 from vipylo_rag.server.upload_job import Job
@@ -32,8 +35,8 @@ from vipylo_rag.sources import file_facts
 PATIENCE_SECONDS = 300.0
 # A deletion waits so long for another process that writes.
 _DELETION_SECONDS = 10.0
-_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-# Reading that was stopped for a deletion is left alone for half of the time it took so far, and no longer than this.
+# Reading that was stopped for a deletion is left alone for half of the time it took so far, and no longer than this; so
+# is a graph's build.
 _LEFT_ALONE_SECONDS = 20.0
 _MOST_TRIES = 3
 
@@ -44,12 +47,12 @@ class WriterStoppedError(ViPyloError):
     """The server is stopping: what was asked for was not done."""
 
 
-class _StopsError(Exception):
+class _StopsError(StepsAsideError):
     """Reading stops because the server does."""
 
 
-class _MakesWayError(Exception):
-    """Reading stops for a deletion, and is gone on with."""
+class _MakesWayError(StepsAsideError):
+    """Reading stops for a deletion, building for that or an upload, and is gone on with."""
 
 
 class _TimeIsUpError(Exception):
@@ -68,7 +71,7 @@ class Writer:
 
     Args:
         index: nobody else in this process may change it.
-        files, catalogue: of the index.
+        files, catalogue, graphs: of the index.
         prepare: called first in the thread.
         ended: called in the thread with each upload that is read to its end.
         patience: seconds, see `PATIENCE_SECONDS`.
@@ -79,6 +82,7 @@ class Writer:
         index: MultimodalIndex,
         files: UploadFiles,
         catalogue: Catalogue,
+        graphs: Graphs,
         options: ServerOptions,
         *,
         prepare: Callable[[], None],
@@ -88,6 +92,7 @@ class Writer:
         self._index = index
         self._files = files
         self._catalogue = catalogue
+        self._graphs = graphs
         self._options = options
         self._prepare = prepare
         self._ended = ended
@@ -114,6 +119,11 @@ class Writer:
         """Put an upload at the end of the line."""
         with self._changed:
             self._jobs.append(job)
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Look again at what is to be done: a graph is wanted."""
+        with self._changed:
             self._changed.notify_all()
 
     def delete(self, source: str, tenant: str) -> "Future[None]":
@@ -147,6 +157,9 @@ class Writer:
             if isinstance(todo, _Deletion):
                 self._delete(todo)
                 continue
+            if isinstance(todo, Graphs):
+                self._build(todo)
+                continue
             try:
                 self._read(todo)
             except Exception:
@@ -160,18 +173,37 @@ class Writer:
         for deletion in left:
             deletion.done.set_exception(WriterStoppedError("the server is stopping: nothing was deleted"))
 
-    def _next(self) -> Job | _Deletion | None:
+    def _next(self) -> Job | _Deletion | Graphs | None:
         with self._changed:
             while not self._stopping:
                 if self._deletions:
                     return self._deletions.popleft()
-                wait = None
-                if self._jobs:
-                    wait = self._jobs[0].retry_at - time.monotonic()
-                    if wait <= 0:
-                        return self._jobs[0]
-                self._changed.wait(wait)
+                upload = self._jobs[0].retry_at - time.monotonic() if self._jobs else None
+                graph = self._graphs.wait()
+                upload_waits = upload is not None and upload <= 0
+                if graph is not None and graph <= 0 and (not upload_waits or self._graphs.passed_over()):
+                    return self._graphs
+                if upload_waits:
+                    return self._jobs[0]
+                self._changed.wait(min((wait for wait in (upload, graph) if wait is not None), default=None))
         return None
+
+    def _build(self, graphs: Graphs) -> None:
+        begun, passed_over = time.monotonic(), graphs.passed_over()
+
+        def stop(before: float) -> None:
+            if self._stopping:
+                raise _StopsError
+            taken = time.monotonic() - begun
+            left_alone = min(_LEFT_ALONE_SECONDS, (before + taken) / 2)
+            if self._deletions and taken >= left_alone:
+                raise _MakesWayError
+            if passed_over:
+                left_alone = _LEFT_ALONE_SECONDS
+            if taken >= left_alone and self._jobs and self._jobs[0].retry_at <= time.monotonic():
+                raise _MakesWayError
+
+        graphs.build(stop)
 
     def _delete(self, deletion: _Deletion) -> None:
         until = time.monotonic() + _DELETION_SECONDS
@@ -186,6 +218,7 @@ class Writer:
                 deletion.done.set_exception(error)
             else:
                 deletion.done.set_result(None)
+                self._graphs.changed(deletion.tenant)
             return
 
     def _pause(self, seconds: float) -> None:
@@ -287,7 +320,7 @@ class Writer:
         if now - job.failing_since >= self._patience:
             self._end(job, f"{reason}; it is tried again when the server starts next")
             return
-        job.retry_at = now + _RETRY_SECONDS[min(job.postponed, len(_RETRY_SECONDS) - 1)]
+        job.retry_at = now + RETRY_SECONDS[min(job.postponed, len(RETRY_SECONDS) - 1)]
         job.postponed += 1
         job.state, job.reason = "waiting", f"{reason}; it is tried again in a moment"
 

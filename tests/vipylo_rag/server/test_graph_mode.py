@@ -1,6 +1,7 @@
 """Mode graph over HTTP: the way to each page, a clear answer where there is no graph, and nobody else's pages."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tests.vipylo_rag.server.conftest import TENANT_KEYS, RunningServer, running
 from vipylo_rag import MultimodalIndex
 from vipylo_rag.graph.facts import FACTS
 from vipylo_rag.places import GRAPH
+from vipylo_rag.server.options import ServerOptions
 
 ASKED = "Who signed the lease of the harbour hall?"
 
@@ -71,7 +73,8 @@ def test_who_has_no_graph_is_told_so(linked: RunningServer, path: str) -> None:
     asked = {"text": ASKED, "question": ASKED, "mode": "graph"}
     answer = linked.client.post(path, data=asked, headers=key("green"))
     assert answer.status_code == 422
-    assert "vipylo graph build" in answer.json()["detail"] and "/" not in answer.json()["detail"]
+    assert "have it built (on the web page, or POST api/graph)" in answer.json()["detail"]
+    assert str(linked.index.directory) not in answer.json()["detail"]
     for tenant, graph in (("blue", True), ("green", False)):
         assert linked.client.get("/api/info", headers=key(tenant)).json()["graph"] is graph
 
@@ -83,7 +86,17 @@ def test_a_graph_that_does_not_fit_the_index_counts_as_none(
     facts = copy / GRAPH / FACTS
     for damage in (lambda text: text.replace(tiny_embedder.fingerprint, "0" * 64), lambda text: text[:40]):
         facts.write_text(damage(facts.read_text("utf-8")), encoding="utf-8")
-        with MultimodalIndex.open(copy, embedder=tiny_embedder) as index, running(index, keys=TENANT_KEYS) as up:
+        with (
+            MultimodalIndex.open(copy, embedder=tiny_embedder) as index,
+            running(index, ServerOptions(writable=False), keys=TENANT_KEYS) as up,
+        ):
             assert up.client.get("/api/info", headers=key("blue")).json()["graph"] is False
             answer = up.client.get("/api/search", params={"text": ASKED, "mode": "graph"}, headers=key("blue"))
             assert answer.status_code == 422 and "none that fits" in answer.json()["detail"]
+    with MultimodalIndex.open(copy, embedder=tiny_embedder) as index, running(index, keys=TENANT_KEYS) as up:
+        until = time.monotonic() + 30  # a server that may write mends it
+        while up.client.get("/api/graph", headers=key("blue")).json()["state"] != "built":
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        answer = up.client.get("/api/search", params={"text": ASKED, "mode": "graph"}, headers=key("blue"))
+        assert any(hit["path"] for hit in answer.json()["hits"])

@@ -87,6 +87,8 @@ def test_every_operation_is_in_the_document(poked: RunningServer) -> None:
         ("post", "/api/ask"),
         ("post", "/api/documents"),
         ("delete", "/api/documents/{id}"),
+        ("get", "/api/graph"),
+        ("post", "/api/graph"),
         ("post", "/api/pages/{id}/explain"),
         ("post", "/v1/embeddings"),
         ("post", "/api/session"),

@@ -63,6 +63,8 @@ const path = (id) => encodeURIComponent(id);
 export const api = {
   info: () => json("/api/info"),
   facets: () => json("/api/facets"),
+  graph: () => json("/api/graph"),
+  buildGraph: () => json("/api/graph", { method: "POST" }),
   search: ({ text, images, mode, where, topK }, signal) =>
     json("/api/search", {
       method: "POST",
@@ -72,11 +74,11 @@ export const api = {
   page: (id, signal) => json(`/api/pages/${path(id)}`, { signal }),
   explain: (id, { text, images }, signal) =>
     json(`/api/pages/${path(id)}/explain`, { method: "POST", body: queryForm({ text }, images), signal }),
-  ask: ({ question, images, language }, signal) =>
+  ask: ({ question, images, mode, language }, signal) =>
     request("/api/ask", {
       method: "POST",
       headers: { Accept: "text/event-stream" },
-      body: queryForm({ question, language }, images),
+      body: queryForm({ question, mode, language }, images),
       signal,
     }),
   documents: ({ state = "", name = "", offset = 0, limit = 50 } = {}, signal) => {

@@ -4,24 +4,28 @@ import { ApiError, api } from "./api.js";
 import { answerNodes } from "./answer_text.js";
 import { thumbnail } from "./cards.js";
 import { announce, byId, fill, h, icon, toast } from "./dom.js";
+import { offerGraph } from "./graph.js";
 import { currentLanguage, onLanguage, t } from "./i18n.js";
 import { marked } from "./marks.js";
+import { lacksGraph } from "./modes.js";
 import { Pictures } from "./pictures.js";
-import { openPage } from "./route.js";
+import { openPage, route } from "./route.js";
 import { explained, info, onInfo } from "./session.js";
 import { events } from "./sse.js";
 
 let pictures;
-// Newest first: {question, images, text, pages, result, problem, stopped, running (AbortController or null), place}.
+// Newest first: {question, images, mode, text, pages, result, problem, stopped, running (AbortController or null), place}.
 const thread = [];
+// Whether the page graph that the mode needs is offered to be built.
+let offered = false;
 
 export function startAsk() {
   pictures = new Pictures({ place: byId("ask-pictures"), button: byId("ask-image"), zone: byId("view-ask"), changed: () => {} });
   byId("ask-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const question = byId("question").value.trim();
-    if (!question || thread.some((one) => one.running)) return;
-    ask(question, pictures.files);
+    if (!question || byId("ask-submit").disabled) return;
+    ask(question, pictures.files, route().mode);
     byId("question").value = "";
     pictures.set([]);
     grow();
@@ -32,7 +36,10 @@ export function startAsk() {
     byId("ask-form").requestSubmit();
   });
   byId("question").addEventListener("input", grow);
-  onLanguage(show);
+  onLanguage(() => {
+    offered = false;
+    show();
+  });
   onInfo(show);
 }
 
@@ -42,7 +49,7 @@ function grow() {
   box.style.height = `${Math.min(box.scrollHeight + 2, 240)}px`;
 }
 
-/** The tab was opened. */
+/** The tab was opened, or another mode chosen. */
 export function showAsk() {
   show();
 }
@@ -50,7 +57,11 @@ export function showAsk() {
 function show() {
   const known = info();
   byId("ask-model").textContent = known ? (known.llm ? t("ask.model", { name: known.llm }) : t("ask.nomodel")) : "";
-  byId("ask-submit").disabled = thread.some((one) => one.running);
+  const lacks = lacksGraph(route().mode);
+  byId("ask-submit").disabled = lacks || thread.some((one) => one.running);
+  if (!lacks) fill(byId("ask-graph"));
+  else if (!offered) offerGraph(byId("ask-graph"));
+  offered = lacks;
   if (thread.length) fill(byId("thread"), thread.map((one) => one.place));
   else {
     const lead = h("p", { class: "lead" }, t("ask.start.text"));
@@ -59,8 +70,8 @@ function show() {
   for (const one of thread) draw(one);
 }
 
-async function ask(question, images) {
-  const one = { question, images, text: "", pages: [], result: null, problem: null, stopped: false, running: new AbortController(), place: h("article", { class: "answer" }) };
+async function ask(question, images, mode) {
+  const one = { question, images, mode, text: "", pages: [], result: null, problem: null, stopped: false, running: new AbortController(), place: h("article", { class: "answer" }) };
   thread.unshift(one);
   show();
   announce(t("ask.reading"));
@@ -78,7 +89,7 @@ async function ask(question, images) {
 }
 
 async function read(one) {
-  const response = await api.ask({ question: one.question, images: one.images, language: "" }, one.running.signal);
+  const response = await api.ask({ question: one.question, images: one.images, mode: one.mode, language: "" }, one.running.signal);
   for await (const { event, data } of events(response)) {
     if (event === "pages") one.pages = data.pages;
     else if (event === "token") one.text += data.text;
@@ -89,11 +100,17 @@ async function read(one) {
 }
 
 function draw(one) {
-  const { question, images, text, pages, result, problem, running } = one;
+  const { question, images, mode, text, pages, result, problem, running } = one;
   const cite = (number) => citation(one, number);
   fill(
     one.place,
-    h("header", {}, h("h2", {}, question), images.length ? h("p", { class: "hint" }, t("ask.pictures", { n: images.length })) : null),
+    h(
+      "header",
+      {},
+      h("h2", {}, question),
+      images.length ? h("p", { class: "hint" }, t("ask.pictures", { n: images.length })) : null,
+      mode !== "hybrid" ? h("p", { class: "hint" }, `${t("mode.label")}: ${t(`mode.${mode}`)}`) : null,
+    ),
     result && !result.found ? h("p", { class: "tag plainly" }, t("ask.notfound")) : null,
     result?.found && !result.generated ? h("p", { class: "tag" }, t("ask.quoted")) : null,
     running && !text ? h("p", { class: "hint working" }, h("i", { class: "spinner", "aria-hidden": "true" }), pages.length ? t("ask.writing", { n: pages.length }) : t("ask.reading")) : null,
@@ -120,7 +137,7 @@ async function copy(text) {
 
 function again(one) {
   thread.splice(thread.indexOf(one), 1);
-  ask(one.question, one.images);
+  ask(one.question, one.images, one.mode);
 }
 
 /** What a [number] stands for: the citation with its passage once the answer is whole, the page given before that. */

@@ -24,7 +24,7 @@ function show(here) {
     else byId(`tab-${name}`).removeAttribute("aria-current");
   }
   if (view === "search") showSearch(here);
-  if (view === "ask" && changed) showAsk();
+  if (view === "ask") showAsk();
   if (view === "documents" && changed) showDocuments();
   showViewer(here);
 }
@@ -33,8 +33,9 @@ function goTo(event, name) {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   event.preventDefault();
   const same = route().view === name;
-  const fresh = { q: "", kinds: [], documents: [], images: "", mode: "hybrid" };
-  navigate({ view: name, page: "", context: "", opened: false, ...(same || name !== "search" ? fresh : {}) });
+  const fresh = { q: "", kinds: [], documents: [], images: "" };
+  const left = { ...(same || name !== "search" ? fresh : {}), ...(same ? { mode: "hybrid" } : {}) };
+  navigate({ view: name, page: "", context: "", opened: false, ...left });
   byId(FIRST[name]).focus();
 }
 

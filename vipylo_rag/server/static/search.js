@@ -4,7 +4,9 @@ import { ApiError, api } from "./api.js";
 import { hitCard, thumbnail, open } from "./cards.js";
 import { announce, byId, fill, h, icon } from "./dom.js";
 import { loadFacets, showFilters, where } from "./filters.js";
+import { graphNote, offerGraph } from "./graph.js";
 import { number, onLanguage, t } from "./i18n.js";
+import { chosenMode, lacksGraph, startModes } from "./modes.js";
 import { Pictures } from "./pictures.js";
 import { keep, navigate, recall, route } from "./route.js";
 import { explained, info, onInfo } from "./session.js";
@@ -13,7 +15,7 @@ const STEP = 12;
 const BUSY_SECONDS = 5;
 
 let pictures;
-let shown = { key: null, topK: STEP, result: null, query: null, error: null };
+let shown = { key: null, topK: STEP, result: null, query: null, error: null, lacksGraph: false };
 let running = null;
 let retryTimer = 0;
 
@@ -29,10 +31,7 @@ export function startSearch() {
     if (matchMedia("(max-width: 720px)").matches) byId("query").blur(); // a phone's keyboard makes room
     submit();
   });
-  byId("modes").addEventListener("change", (event) => {
-    showHint(event.target.value);
-    submit();
-  });
+  startModes(submit);
   byId("more").addEventListener("click", () => run(route(), shown.topK + STEP));
   byId("grid").addEventListener("keydown", moveInGrid);
   const room = matchMedia("(min-width: 961px)");
@@ -42,23 +41,19 @@ export function startSearch() {
   room.addEventListener("change", unfold);
   unfold();
   onLanguage(() => {
-    showHint(chosenMode());
     showFilters();
     show();
   });
-  onInfo((known) => {
-    byId("mode-graph").hidden = !known.graph;
-    if (!asked(route())) show();
+  onInfo(() => {
+    const here = route();
+    if (here.view === "search" && here.mode === "graph" && shown.lacksGraph && !lacksGraph(here.mode)) again(here);
+    else if (!asked(here)) show();
   });
   addEventListener("online", () => {
     if (shown.error?.status === 0) retry();
   });
 }
 
-const chosenMode = () => document.querySelector("#modes input:checked").value;
-const showHint = (mode) => {
-  byId("mode-hint").textContent = t(`mode.${mode}.hint`);
-};
 const asked = ({ q, images }) => Boolean(q.trim() || recall(images)?.length);
 
 /** Search with what box and pictures hold: a new place in the history. */
@@ -85,13 +80,17 @@ export function showSearch(here) {
   const key = JSON.stringify([here.q, here.mode, here.kinds, here.documents, here.images]);
   if (key === shown.key) return;
   byId("query").value = here.q;
-  document.querySelector(`#modes input[value="${here.mode}"]`).checked = true;
-  showHint(here.mode);
   const files = recall(here.images) ?? [];
   if (files !== pictures.files) pictures.set(files);
-  shown = { key, topK: STEP, result: null, query: null, error: null };
+  shown = { key, topK: STEP, result: null, query: null, error: null, lacksGraph: false };
   showFilters();
-  if (asked(here)) run(here, STEP);
+  again(here);
+}
+
+/** Search for what the address asks for, or offer what that needs. */
+function again(here) {
+  shown.lacksGraph = lacksGraph(here.mode);
+  if (asked(here) && !shown.lacksGraph) run(here, STEP);
   else {
     running?.abort();
     clearTimeout(retryTimer);
@@ -151,7 +150,7 @@ function show() {
   const here = route();
   const grid = byId("grid");
   const { result, query, error } = shown;
-  if (running && asked(here) && !result && !error) return;
+  if (running && asked(here) && !result && !error && !shown.lacksGraph) return;
   byId("found").classList.remove("busy");
   byId("found").classList.toggle("first", !asked(here));
   byId("filters").hidden = !asked(here) && !here.documents.length && !here.kinds.length;
@@ -159,7 +158,10 @@ function show() {
   byId("more").hidden = !result || result.hits.length < shown.topK || shown.topK + STEP > (info()?.limits.top_k ?? 0);
   byId("result-line").textContent = "";
   fill(byId("search-state"));
-  if (error) {
+  if (shown.lacksGraph) {
+    fill(grid);
+    offerGraph(byId("search-state"));
+  } else if (error) {
     grid.hidden = true;
     showError(error);
   } else if (result) {
@@ -168,10 +170,16 @@ function show() {
     byId("result-line").textContent = result.hits.length ? line : t("results.none");
     if (!result.hits.length) showNone(here);
     else if (here.images && !query.images.length) fill(byId("search-state"), h("p", { class: "note" }, t("image.lost")));
+    else if (here.mode === "graph") tellOfStale(result);
   } else if (!asked(here)) {
     fill(grid);
     showStart();
   }
+}
+
+async function tellOfStale(result) {
+  const note = await graphNote().catch(() => null);
+  if (shown.result === result && note) fill(byId("search-state"), note);
 }
 
 function showNone(here) {

@@ -71,7 +71,7 @@ def test_every_key_that_the_page_uses_is_known_and_every_word_is_used() -> None:
     asked = set(re.findall(r'\bt\(\s*"([\w.]+)"', code)) | set(re.findall(r'data-t(?:-\w+)?="([\w.]+)"', code))
     known = {key.removesuffix("_one") for key in words("vi")}
     assert asked <= known
-    made = {"mode", "kind", "state", "theme", "upload", "why", "results"}  # t(`mode.${mode}.hint`) and the like
+    made = {"mode", "kind", "state", "theme", "upload", "why", "results", "graph"}  # t(`mode.${mode}.hint`) and so on
     assert {key for key in known - asked if key.split(".")[0] not in made and f'"{key}"' not in code} == set()
 
 
