@@ -11,6 +11,7 @@ from vipylo_rag.citations import Mark, marks
 from vipylo_rag.passages import Asked, Passage, Passages, Span, boxes_of, quoted, sentences, terms
 from vipylo_rag.prompt import Language, asked_terms, words_in
 from vipylo_rag.search import Hit
+from vipylo_rag.wanted import Wanted
 
 # Share of a question's telling words that the best passage must say to be offered as an answer. Chosen on the demo's
 # documents: of 24 questions that they answer 23 pass, of 28 that they do not, 1.
@@ -54,9 +55,10 @@ def best_passages(question: str, hits: Sequence[Hit], language: Language) -> lis
     telling = asked_terms(question, language)
     telling = [term for term in telling if term not in known] or telling
     asked = Asked(telling, passages.weights, words_in(language).idle_words)
-    found = passages.best(asked, _MOST_PASSAGES, _LEAST_ADDED, lengthen=True)
-    if not found or found[0].fit < LEAST_FIT:
+    # Whether there is an answer is told by the question's words alone: some figure stands on nearly every page.
+    if passages.fit(asked) < LEAST_FIT:
         return []
+    found = passages.best(asked, _MOST_PASSAGES, _LEAST_ADDED, lengthen=True, wanted=Wanted.by(question, language))
     return [QuotedPage(one.text + 1, _quote(hits[one.text], [one.span])) for one in found]
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from connectors.page import WordBox
 from vipylo_rag.alignment import places
+from vipylo_rag.wanted import NOTHING, Wanted
 
 # A passage is some neighbouring sentences: a heading alone answers nothing, nor does one cell of a table.
 PASSAGE_LENGTH = 280
@@ -19,6 +20,11 @@ _LENGTH_COST = 0.15
 _LEAST_LENGTH = 160
 _LEAST_AFTER = 40
 _AS_GOOD = 0.8
+
+# What is said beside a thing that is wanted counts so much more: in its sentence or in so many before it, as a label
+# and its value are two lines of a form. Chosen on the questions marked "dev" in benchmarks/answer_fields.yaml.
+_WANTED = 0.7
+_BESIDE = 2
 
 # Ends of sentences: a stop before a blank (not in "3.5" or "65.000"), a Chinese stop anywhere, a line's end.
 _SENTENCE_END = re.compile(
@@ -170,6 +176,51 @@ class Passage:
     fit: float
 
 
+@dataclass(frozen=True)
+class _Text:
+    """A text that is compared with a question: its sentences, the telling words of each, and which have a thing that is
+    wanted."""
+
+    spans: Sequence[Span]
+    told: Sequence[Sequence[str]]
+    holds: Sequence[bool]
+
+    @classmethod
+    def of(
+        cls, text: str, spans: Sequence[Span], said: Sequence[Sequence[str]], asked: Asked, wanted: Wanted = NOTHING
+    ) -> "_Text":
+        holds = [wanted.is_in(text[one.start : one.end]) for one in spans]
+        return cls(spans, [asked.told(words) for words in said], holds)
+
+    def best(self, number: int, asked: Asked, taken: Sequence[Span] = ()) -> tuple[Passage | None, float]:
+        """The passage of this text, which is the `number`-th, that is worth most, and its worth."""
+        beside = [self._beside(place, asked) if held else () for place, held in enumerate(self.holds)]
+        best, best_worth = None, 0.0
+        for first, span in enumerate(self.spans):
+            words: list[str] = []
+            near = 0.0
+            for last in range(first, len(self.spans)):
+                end = self.spans[last].end
+                length = end - span.start
+                if last > first and length > PASSAGE_LENGTH:
+                    break
+                if any(span.start < one.end and one.start < end for one in taken):
+                    break
+                words += self.told[last]
+                if beside[last]:
+                    near = max(near, beside[last][min(last - first, _BESIDE)])
+                fit = asked.fit(words)
+                worth = (fit + _WANTED * near) * (1 - _LENGTH_COST * length / PASSAGE_LENGTH)
+                if worth > best_worth:
+                    best, best_worth = Passage(number, Span(span.start, end), fit), worth
+        return best, best_worth
+
+    def _beside(self, place: int, asked: Asked) -> tuple[float, ...]:
+        """What is said beside a thing: the fit of its sentence, with one sentence before it, with two, …"""
+        starts = (max(0, place - before) for before in range(_BESIDE + 1))
+        return tuple(asked.fit([word for words in self.told[start : place + 1] for word in words]) for start in starts)
+
+
 class Passages:
     """Texts in sentences, ready to be compared with what is asked."""
 
@@ -183,52 +234,59 @@ class Passages:
         ]
         self.weights = Weights.of(said for one in self._said for said in one)
 
-    def best(self, asked: Asked, most: int = 1, least: float = 0.0, *, lengthen: bool = False) -> list[Passage]:
+    def best(
+        self,
+        asked: Asked,
+        most: int = 1,
+        least: float = 0.0,
+        *,
+        lengthen: bool = False,
+        wanted: Wanted = NOTHING,
+    ) -> list[Passage]:
         """The passages that say most of what is asked in least room; each further one, most of what is then still open.
+
+        Of two that say as much, that one is better which has a thing that is wanted beside what it says, or whose text
+        says more of what is asked elsewhere: a form has its owner's name on top, and the amount below.
 
         Args:
             lengthen: with what follows them: after a heading or the first cell of a row comes what it announces.
-            least: share of what is asked that the second and later ones must add, unless they fit nearly as well.
+            least: share of what is asked that the second and later ones must add, unless they fit nearly as well and
+                hold a thing that is wanted.
+            wanted: the kinds of things that answer.
         """
+        texts = [_Text.of(*said, asked, wanted) for said in zip(self._texts, self._spans, self._said, strict=True)]
+        whole = [asked.fit([word for words in text.told for word in words]) for text in texts]
         found: list[Passage] = []
         rest, open_ = asked, asked
         for _ in range(most):
-            passage = max(
-                (one for text in range(len(self._texts)) if (one := self._best_of(text, rest, found))),
-                key=lambda one: one.fit,
-                default=None,
-            )
+            passage, worth = None, 0.0
+            for number, compared in enumerate(texts):
+                one, of_text = compared.best(number, rest, [other.span for other in found if other.text == number])
+                if one and of_text * (1 + whole[number]) > worth:
+                    passage, worth = one, of_text * (1 + whole[number])
             if passage is None:
                 break
             if lengthen:
                 passage = self._lengthened(passage, found)
-            told = asked.told(terms(self._texts[passage.text][passage.span.start : passage.span.end]))
+            text = self._text(passage)
+            told = asked.told(terms(text))
             fit = asked.fit(told)
-            if found and open_.fit(told) < least and fit < _AS_GOOD * found[0].fit:
+            as_good = found and fit >= _AS_GOOD * found[0].fit and (not wanted.kinds or wanted.is_in(text))
+            if found and open_.fit(told) < least and not as_good:
                 break
             found.append(replace(passage, fit=fit))
             rest, open_ = rest.without(told, still=0.25), open_.without(told)
         return found
 
-    def _best_of(self, text: int, asked: Asked, found: Sequence[Passage]) -> Passage | None:
-        spans = self._spans[text]
-        told = [asked.told(said) for said in self._said[text]]
-        taken = [one.span for one in found if one.text == text]
-        best, best_worth = None, 0.0
-        for first, span in enumerate(spans):
-            words: list[str] = []
-            for last in range(first, len(spans)):
-                length = spans[last].end - span.start
-                if last > first and length > PASSAGE_LENGTH:
-                    break
-                if any(span.start < one.end and one.start < spans[last].end for one in taken):
-                    break
-                words += told[last]
-                fit = asked.fit(words)
-                worth = fit * (1 - _LENGTH_COST * length / PASSAGE_LENGTH)
-                if worth > best_worth:
-                    best, best_worth = Passage(text, Span(span.start, spans[last].end), fit), worth
-        return best
+    def fit(self, asked: Asked) -> float:
+        """The share of what is asked that the passage says which says most of it, with what follows a heading."""
+        texts = [_Text.of(*said, asked) for said in zip(self._texts, self._spans, self._said, strict=True)]
+        passages = [passage for number, text in enumerate(texts) if (passage := text.best(number, asked)[0])]
+        best = max(passages, key=lambda one: one.fit, default=None)
+        return asked.fit(asked.told(terms(self._text(self._lengthened(best, ()))))) if best else 0.0
+
+    def _text(self, passage: Passage) -> str:
+        return self._texts[passage.text][passage.span.start : passage.span.end]
 
     def _lengthened(self, passage: Passage, found: Sequence[Passage]) -> Passage:
         start, end = passage.span.start, passage.span.end
