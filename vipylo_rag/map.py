@@ -12,7 +12,9 @@ from connectors.stores.filters import Filter
 from embedder.errors import InputError
 from vipylo_rag.index_reading import IndexReading
 from vipylo_rag.map_layout import Alike, Layout, Method, Vectors, compare, lay_out
+from vipylo_rag.map_pages import StoredPages
 from vipylo_rag.map_pictures import Pictures, small_pictures
+from vipylo_rag.near_duplicates import LEAST_COSINE, MOST_PAIRS, Twins, find_twins
 from vipylo_rag.one_file_page import drawn_page
 from vipylo_rag.query import checked_filter
 from vipylo_rag.search import snippet
@@ -20,9 +22,6 @@ from vipylo_rag.tenants import check_tenant, for_tenant
 
 Progress = Callable[[str, int, int], None]
 
-# Of the starter: a page saved again with another compression, size or one other word is at 0.97 and more; 2 of 1,000
-# pairs of different pages are, mostly tables of one layout.
-DUPLICATES: Final = 0.97
 MOST_PAGES: Final = 50_000
 PICTURE_BYTES: Final = 24 * 2**20
 _SHOWN_ALIKE: Final = 5
@@ -40,7 +39,8 @@ class MapReport:
         pages: on the map. held: that pass the filter; more than `pages` where the limit left some out.
         documents: that the pages are of.
         layout: the method, the reason for it, and what the axes show.
-        groups, pairs: of near-duplicates.
+        groups, pairs: of near-duplicates. compared: pairs of pages whose texts or pictures were compared for them.
+            uncompared: pairs that reach the cosine and were not, as there are more than `pairs` allows.
         pictures: in the file. side: their longest side in pixels. left_out: would have been too much.
         unreadable: page images that are missing or damaged.
     """
@@ -53,6 +53,8 @@ class MapReport:
     layout: Layout
     groups: int
     pairs: int
+    compared: int
+    uncompared: int
     pictures: int
     side: int
     left_out: int
@@ -76,7 +78,8 @@ def write_map(
     tenant: str = "",
     method: Method = "auto",
     limit: int = MOST_PAGES,
-    duplicates: float = DUPLICATES,
+    duplicates: float = LEAST_COSINE,
+    most_pairs: int = MOST_PAIRS,
     picture_bytes: int = PICTURE_BYTES,
     title: str | None = None,
     progress: Progress | None = None,
@@ -91,18 +94,20 @@ def write_map(
         tenant: whose pages.
         method: "umap" keeps alike pages together, "pca" needs no further package; "auto" takes UMAP where it is there.
         limit: at most so many pages; of more, a random sample that is the same each time.
-        duplicates: pages whose vectors have at least this cosine are marked as near-duplicates.
+        duplicates: pages whose vectors have at least this cosine are compared by what they say and show, and marked as
+            near-duplicates where that is the same (see `near_duplicates`).
+        most_pairs: at most so many pairs of pages are compared, the most alike first; 0: only equal pages are marked.
         picture_bytes: all small pictures together; the more pages, the smaller they are. 0: none.
         title: what the map says that it is of; None: the name of the index's folder.
-        progress: called with what is being done ("read", "compare", "lay out", "pictures", "write"), how much of it is
-            done, and of how much (0: not known).
+        progress: called with what is being done ("read", "compare", "match", "lay out", "pictures", "write"), how
+            much of it is done, and of how much (0: not known).
 
     Raises:
         InputError: an option out of its bounds, no page to show, UMAP asked for and not installed, or `path` is
             something else than a map. FilterError: see `search`.
     """
     path = Path(path).expanduser()
-    _check(path, method, limit, duplicates, picture_bytes)
+    _check(path, method, limit, duplicates, most_pairs, picture_bytes)
     told = progress or (lambda stage, done, total: None)
     passing = for_tenant(check_tenant(tenant), checked_filter(where, index.fields(tenant)))
     with index.turnstile.passing():
@@ -110,7 +115,16 @@ def write_map(
     if not read.pages:
         raise InputError("there is no page to show: none passes the filter, or the index is empty (see `vipylo info`)")
     told("compare", 0, len(read.pages))
-    alike = compare(read.vectors, duplicates, lambda done, total: told("compare", done, total))
+    alike = compare(read.vectors, lambda done, total: told("compare", done, total))
+    told("match", 0, 0)
+    twins = find_twins(
+        alike,
+        [page["content_sha256"] or "" for page in read.pages],
+        StoredPages(index, read.pages),
+        least=duplicates,
+        most_pairs=most_pairs,
+        progress=lambda done, total: told("match", done, total),
+    )
     told("lay out", 0, 0)
     layout = lay_out(read.vectors, alike, method)
     names = list(dict.fromkeys(page["asset"] for page in read.pages if page["asset"]))
@@ -121,17 +135,19 @@ def write_map(
         "title": title or index.directory.resolve().name,
         "held": read.held,
         "threshold": duplicates,
-        "pairs": alike.pairs,
+        "pairs": twins.pairs,
+        "uncompared": twins.left,
         "method": layout.method,
         "why": layout.why,
         "share": layout.held,
         "pictures": {"side": pictures.side, "left_out": pictures.left_out, "unreadable": pictures.unreadable},
         "sources": shown_names(sources),
         **_columns(read.pages, sources, names, layout, alike),
-        "groups": _groups(read.pages, alike),
+        "group": twins.group.tolist(),
+        "groups": _groups(read, twins),
     }
     size = _PAGE.write(path, content, pictures.webp)
-    return _report(path, size, read, len(sources), layout, alike, pictures)
+    return _report(path, size, read, len(sources), layout, twins, pictures)
 
 
 def shown_names(sources: Sequence[str]) -> list[str]:
@@ -143,13 +159,15 @@ def shown_names(sources: Sequence[str]) -> list[str]:
     return ["/".join(part[shared:]) for part in parts]
 
 
-def _check(path: Path, method: str, limit: int, duplicates: float, picture_bytes: int) -> None:
+def _check(path: Path, method: str, limit: int, duplicates: float, most_pairs: int, picture_bytes: int) -> None:
     if method not in ("auto", "umap", "pca"):
         raise InputError(f"method={method!r} is none of auto, umap, pca")
     if limit < 1:
         raise InputError(f"limit={limit}: show at least 1 page")
     if not 0 < duplicates <= 1:
         raise InputError(f"duplicates={duplicates}: a cosine above 0, and 1 at most")
+    if most_pairs < 0:
+        raise InputError(f"most_pairs={most_pairs}: 0 to compare none, or more")
     if picture_bytes < 0:
         raise InputError(f"picture_bytes={picture_bytes}: 0 for no pictures, or more")
     if path.exists() and not _PAGE.wrote(path):
@@ -168,7 +186,7 @@ def _read(index: IndexReading, where: Filter, limit: int, progress: Progress) ->
         assert point.vector is not None
         vectors[len(pages)] = point.vector
         kept = {name: point.payload.get(name) for name in ("source", "page", "kind", "asset", "content_sha256")}
-        pages.append({**kept, "text": snippet(point.payload["text"], None, _SNIPPET)})
+        pages.append({"id": point.id, **kept, "text": snippet(point.payload["text"], None, _SNIPPET)})
         progress("read", len(pages), most)
     return _Read(pages, vectors[: len(pages)], max(held, len(pages)))
 
@@ -191,27 +209,26 @@ def _columns(
         "kind": [kinds.index(page["kind"]) for page in pages],
         "text": [page["text"] for page in pages],
         "picture": [picture.get(page["asset"], -1) for page in pages],
-        "group": alike.group.tolist(),
         "alike": alike.neighbours[:, :_SHOWN_ALIKE].tolist(),
         "cosines": np.rint(alike.cosines[:, :_SHOWN_ALIKE] * 1000).astype(int).tolist(),
     }
 
 
-def _groups(pages: list[dict[str, Any]], alike: Alike) -> list[dict[str, Any]]:
-    """Near-duplicates: `same` says that their contents are equal, `least` how like its best twin each one is."""
+def _groups(read: _Read, twins: Twins) -> list[dict[str, Any]]:
+    """Near-duplicates: `same` says that their contents are equal, `least` how like the first each one is."""
     groups = []
-    order = np.argsort(alike.group, kind="stable")
-    numbers, starts = np.unique(alike.group[order], return_index=True)
+    order = np.argsort(twins.group, kind="stable")
+    numbers, starts = np.unique(twins.group[order], return_index=True)
     for number, members in zip(numbers, np.split(order, starts[1:]), strict=True):
         if number >= 0:
-            contents = {pages[row]["content_sha256"] for row in members}
-            least = float(alike.cosines[members, 0].min())
+            contents = {read.pages[row]["content_sha256"] for row in members}
+            least = float((read.vectors[members] @ read.vectors[members[0]]).min())
             groups.append({"members": members.tolist(), "same": len(contents) == 1, "least": round(least, 3)})
     return groups
 
 
 def _report(
-    path: Path, size: int, read: _Read, documents: int, layout: Layout, alike: Alike, pictures: Pictures
+    path: Path, size: int, read: _Read, documents: int, layout: Layout, twins: Twins, pictures: Pictures
 ) -> MapReport:
     return MapReport(
         file=path,
@@ -220,8 +237,10 @@ def _report(
         held=read.held,
         documents=documents,
         layout=layout,
-        groups=int(alike.group.max()) + 1,
-        pairs=alike.pairs,
+        groups=int(twins.group.max()) + 1,
+        pairs=twins.pairs,
+        compared=twins.compared,
+        uncompared=twins.left,
         pictures=sum(picture is not None for picture in pictures.webp),
         side=pictures.side,
         left_out=pictures.left_out,

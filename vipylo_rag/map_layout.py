@@ -14,10 +14,10 @@ Method = Literal["auto", "umap", "pca"]
 Vectors = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
-NEIGHBOURS: Final = 15
+NEIGHBOURS: Final = 50
+_UMAP_NEIGHBOURS: Final = 15
 SEED: Final = 5
 _BLOCK_BYTES: Final = 64 * 2**20
-_ROUNDING: Final = 1e-6  # the product of a unit vector with itself in float32 is not quite 1
 _FEWEST_FOR_UMAP: Final = 20
 
 
@@ -26,16 +26,12 @@ class Alike:
     """Which pages are alike, by the cosines of n pages' vectors.
 
     Attributes:
-        neighbours: [n, k] the rows most like each row, best first, itself left out; k is 15, or n - 1 if that is less.
+        neighbours: [n, k] the rows most like each row, best first, itself left out; k is 50, or n - 1 if that is less.
         cosines: [n, k] how like they are.
-        group: [n] the near-duplicates' group of each row, the largest group first; -1 for a page that has none.
-        pairs: how many pairs reach the threshold.
     """
 
     neighbours: npt.NDArray[np.int32]
     cosines: Vectors
-    group: npt.NDArray[np.int32]
-    pairs: int
 
 
 @dataclass(frozen=True)
@@ -55,56 +51,21 @@ class Layout:
     why: Literal["asked", "missing", "few"]
 
 
-class _Groups:
-    """Rows that hang together. Labels are kept final, so that looking up many rows is one array operation."""
-
-    def __init__(self, rows: int) -> None:
-        self.label = np.arange(rows)
-        self._members: dict[int, list[int]] = {}
-
-    def join(self, row: int, others: npt.NDArray[np.intp]) -> None:
-        """`row` and `others` are one group."""
-        labels = np.unique(np.append(self.label[others], self.label[row]))
-        if len(labels) == 1:
-            return
-        parts = [self._members.pop(int(label), [int(label)]) for label in labels]
-        largest = max(range(len(parts)), key=lambda number: len(parts[number]))
-        for number, part in enumerate(parts):
-            if number != largest:  # a row changes its label log2(n) times at most
-                self.label[part] = labels[largest]
-                parts[largest].extend(part)
-        self._members[int(labels[largest])] = parts[largest]
-
-    def numbered(self) -> npt.NDArray[np.int32]:
-        """[n] group of each row, the largest first, then by first row; -1 for rows that are alone."""
-        numbers = np.full(len(self.label), -1, dtype=np.int32)
-        for number, members in enumerate(sorted(self._members.values(), key=lambda part: (-len(part), min(part)))):
-            numbers[members] = number
-        return numbers
-
-
-def compare(vectors: Vectors, threshold: float, progress: Progress = lambda done, total: None) -> Alike:
+def compare(vectors: Vectors, progress: Progress = lambda done, total: None) -> Alike:
     """Compare all pages with all: exact, in blocks of 64 MB, so that n^2 cosines are never held.
 
     Args:
         vectors: [n, dim], of unit length.
-        threshold: near-duplicates are pairs with at least this cosine (to 1e-6), and what hangs together by such pairs
-            is a group.
         progress: called with how many rows are compared, and how many there are.
     """
     rows = len(vectors)
     k = min(NEIGHBOURS, rows - 1)
     neighbours, cosines = np.empty((rows, k), dtype=np.int32), np.empty((rows, k), dtype=np.float32)
-    groups, pairs = _Groups(rows), 0
     step = max(1, _BLOCK_BYTES // (4 * rows))
     for start in range(0, rows, step):
         block = vectors[start : start + step] @ vectors.T
-        for place, row in enumerate(range(start, start + len(block))):
-            (found,) = np.nonzero(block[place, row + 1 :] >= threshold - _ROUNDING)
-            if len(found):
-                pairs += len(found)
-                groups.join(row, found + row + 1)
-            block[place, row] = -2.0  # itself
+        own = np.arange(len(block))
+        block[own, start + own] = -2.0  # itself
         if k:
             best = np.argpartition(block, -k, axis=1)[:, -k:]
             values = np.take_along_axis(block, best, axis=1)
@@ -112,7 +73,7 @@ def compare(vectors: Vectors, threshold: float, progress: Progress = lambda done
             neighbours[start : start + step] = np.take_along_axis(best, order, axis=1)
             cosines[start : start + step] = np.take_along_axis(values, order, axis=1)
         progress(start + len(block), rows)
-    return Alike(neighbours, cosines, groups.numbered(), pairs)
+    return Alike(neighbours, cosines)
 
 
 def lay_out(vectors: Vectors, alike: Alike, method: Method) -> Layout:
@@ -171,8 +132,9 @@ def _umap(umap: Any, vectors: Vectors, alike: Alike, start: Vectors) -> Vectors:
     """UMAP over the exact neighbours, begun at the PCA, which keeps what is far apart far apart."""
     rows = len(vectors)
     # UMAP counts a page as its own first neighbour.
-    indices = np.hstack([np.arange(rows, dtype=np.int32)[:, None], alike.neighbours[:, :-1]])
-    distances = np.hstack([np.zeros((rows, 1), dtype=np.float32), (1 - alike.cosines[:, :-1]).clip(0)])
+    others = min(_UMAP_NEIGHBOURS, rows - 1) - 1
+    indices = np.hstack([np.arange(rows, dtype=np.int32)[:, None], alike.neighbours[:, :others]])
+    distances = np.hstack([np.zeros((rows, 1), dtype=np.float32), (1 - alike.cosines[:, :others]).clip(0)])
     extent = max(float(np.abs(start).max()), 1e-9)
     learner = umap(
         n_neighbors=indices.shape[1],

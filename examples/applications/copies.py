@@ -26,7 +26,7 @@ class Copy:
     path: Path
 
 
-def write_folder(folder: Path, persons: int = 3, seed: int = 5) -> list[Copy]:
+def write_folder(folder: Path, persons: int = 3, seed: int = 23) -> list[Copy]:
     """Pages and their copies: four forms for each person, and three times as many printed notices."""
     folder.mkdir(parents=True, exist_ok=True)
     pages: list[tuple[str, Image.Image]] = []

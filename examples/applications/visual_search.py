@@ -115,12 +115,12 @@ def main() -> None:
     tried = len(BONES) * len(ASKED) * 3
     ways = list(dict.fromkeys(kept for kept, _ in found))
     table = [
-        (asked, *(" ".join(f"{share:4.0%}" for share in found[kept, asked].shares) for kept in ways))
+        (asked, *(" ".join(f"{100 * share:3.0f}" for share in found[kept, asked].shares) for kept in ways))
         for asked in dict.fromkeys(asked for _, asked in found)
     ]
     show_table(
-        f"{tried} queries; how often what is asked for comes before the unrefined (chance 50%), the first is of the "
-        f"same bones (25%), the first is both ({BY_CHANCE:.0%})",
+        f"{tried} queries; % where what is asked for comes before the unrefined (chance 50), the first is of the "
+        f"same bones (25), the first is both ({100 * BY_CHANCE:.0f})",
         ("query | entries as:", *ways),
         table,
     )

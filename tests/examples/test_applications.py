@@ -15,7 +15,6 @@ from examples.applications.copies import COPIES, Copy, write_folder
 from examples.applications.drawn import BONES, COLORS, FINDINGS, SHAPES, radiograph, thing
 from examples.applications.mixed_files import mixed_files
 from examples.applications.notices import LANGUAGES, SENTENCES, notices
-from vipylo_rag.map import DUPLICATES
 
 
 @pytest.fixture(scope="module")
@@ -80,26 +79,26 @@ def test_documents_are_sorted_by_prompts_of_their_language(starter: ColPaLiQwenE
     assert against_chance(right, tried, zero_shot.CHANCE).endswith("=")
 
 
-def test_copies_are_found_and_unlike_pages_are_not(starter: ColPaLiQwenEmbedder, copied: list[Copy]) -> None:
+def test_copies_are_found_and_forms_of_other_people_are_not(starter: ColPaLiQwenEmbedder, copied: list[Copy]) -> None:
     vectors = near_duplicates.embed(starter, copied)
-    chosen = near_duplicates.measure(vectors, copied, None, half=0)
-    judged = near_duplicates.measure(vectors, copied, chosen.threshold, half=1)
-    assert 0.8 < chosen.threshold < 1 and judged.recall >= 0.7
-    at_map = near_duplicates.measure(vectors, copied, DUPLICATES, half=1)
-    assert all(at_map.by_copy[how] >= 0.9 for how in COPIES if how != "scanned")
-    assert at_map.precision_unlike >= 0.7
+    assert 0.8 < near_duplicates.chosen_cosine(vectors, copied, half=0) < 1
+    called = near_duplicates.together(near_duplicates.twins(vectors, copied).group)
+    for half in (0, 1):
+        measured = near_duplicates.measure(called, copied, half)
+        assert measured.precision == 1 and measured.one_form == 0
+        assert all(measured.by_copy[how] == 1 for how in COPIES if how != "scanned")
 
 
 def test_precision_and_recall_of_pairs_worked_out_by_hand() -> None:
-    # Pages 0 and 2, each with one copy of each kind; all of page 0 points one way, page 2 and its copies the other,
+    # Pages 0 and 2, each with one copy of each kind; all of page 0 is one group, page 2 and its copies the other,
     # except that page 2's scan lies with page 0.
-    files = [Copy(page, how, str(page), Path()) for page in (0, 2) for how in ("", *COPIES)]
-    vectors = np.array([[1.0, 0.0]] * 5 + [[0.0, 1.0]] * 4 + [[1.0, 0.0]], dtype=np.float32)
-    measured = near_duplicates.measure(vectors, files, 0.5, half=0)
+    files = [Copy(page, how, "form", Path()) for page in (0, 2) for how in ("", *COPIES)]
+    group = np.array([0] * 5 + [1] * 4 + [0], dtype=np.int32)
+    measured = near_duplicates.measure(near_duplicates.together(group), files, half=0)
     # found: 15 pairs among six rows, 10 of them of page 0; 6 pairs of page 2; of its 10 pairs the scan's 4 are missed
     assert measured.precision == pytest.approx(16 / 21) and measured.recall == pytest.approx(16 / 20)
     assert measured.by_copy == {"compressed": 1.0, "smaller": 1.0, "marked": 1.0, "scanned": 0.5}
-    assert 0 < near_duplicates.measure(vectors, files, None, half=0).threshold <= 1
+    assert (measured.one_form, measured.one_form_of) == (5, 25)
 
 
 def test_a_folder_falls_into_its_kinds(starter: ColPaLiQwenEmbedder) -> None:

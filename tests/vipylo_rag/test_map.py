@@ -91,7 +91,7 @@ def test_the_file_holds_every_page_with_its_picture(mapped: MultimodalIndex, tmp
     assert report.pages == report.held == len(held["x"]) == len(mapped.pages())
     assert report.bytes == report.file.stat().st_size
     assert report.documents == 5 and "sub/red again.png" in held["sources"]
-    assert list(dict.fromkeys(told)) == ["read", "compare", "lay out", "pictures", "write"]
+    assert list(dict.fromkeys(told)) == ["read", "compare", "match", "lay out", "pictures", "write"]
     # The copy shares its picture with the original.
     assert report.pictures == len(pictures(report.file)) == report.pages - 1
     for row, picture in enumerate(held["picture"]):
@@ -188,6 +188,7 @@ def test_a_damaged_picture_costs_itself_only(filled: MultimodalIndex, tmp_path: 
         ({"duplicates": 1.5}, "duplicates=1.5"),
         ({"duplicates": float("nan")}, "duplicates=nan"),
         ({"picture_bytes": -1}, "picture_bytes=-1"),
+        ({"most_pairs": -1}, "most_pairs=-1"),
         ({"tenant": " x"}, "tenant"),
     ],
 )

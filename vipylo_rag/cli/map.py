@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vipylo_rag.map_layout import Method
 
 
-_THINGS = {"read": "pages", "compare": "pages", "lay out": "", "pictures": "pictures", "write": ""}
+_THINGS = {"read": "pages", "compare": "pages", "match": "pairs", "lay out": "", "pictures": "pictures", "write": ""}
 
 
 def map_(
@@ -28,8 +28,14 @@ def map_(
     method: Annotated[str, typer.Option("--method", help="auto, umap (extra: map) or pca.")] = "auto",
     limit: Annotated[int, typer.Option("--limit", help="At most so many pages; of more, a random sample.")] = 50_000,
     duplicates: Annotated[
-        float, typer.Option("--duplicates", help="Pages with at least this cosine are marked as near-duplicates.")
-    ] = 0.97,
+        float,
+        typer.Option(
+            "--duplicates", help="Pages with at least this cosine are compared for near-duplicates."
+        ),
+    ] = 0.85,
+    pairs: Annotated[
+        int, typer.Option("--pairs", min=0, help="At most so many pairs are compared for near-duplicates.")
+    ] = 3_000,
     picture_mb: Annotated[int, typer.Option("--picture-mb", min=0, help="All small pictures together. 0: none.")] = 24,
     title: Annotated[str | None, typer.Option("--title", help="Left out: the name of the index's folder.")] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
@@ -48,6 +54,7 @@ def map_(
             method=chosen,
             limit=limit,
             duplicates=duplicates,
+            most_pairs=pairs,
             picture_bytes=picture_mb * 2**20,
             title=title,
             progress=bars.show,
@@ -71,7 +78,10 @@ def _print(report: "MapReport") -> None:
     else:
         print(f"laid out by PCA ({reasons[layout.why]}the two axes hold {layout.held:.0%} of the variance)")
     pairs, groups = _counted(report.pairs, "pair"), _counted(report.groups, "group")
-    print(f"near-duplicates: {pairs} in {groups}" if report.pairs else "near-duplicates: none")
+    looked = f"{_counted(report.compared, 'pair')} compared"
+    print(f"near-duplicates: {pairs} in {groups} ({looked})" if report.pairs else f"near-duplicates: none ({looked})")
+    if report.uncompared:
+        print(f"{_counted(report.uncompared, 'pair')} more may be near-duplicates and were not compared (--pairs)")
     print(f"{_counted(report.pictures, 'picture')} of up to {report.side} px" if report.pictures else "no pictures")
     if report.left_out and report.pictures:
         print(f"{report.left_out} more would be too many bytes (--picture-mb)")

@@ -122,7 +122,7 @@ function showTwins() {
     );
   });
   const rest = data.groups.length - groups.length;
-  if (!groups.length) groups.push(element("p", { class: "quiet" }, say("noTwins", { threshold: data.threshold })));
+  if (!groups.length) groups.push(element("p", { class: "quiet" }, say("noTwins")));
   if (rest > 0) groups.push(element("p", { class: "quiet" }, say("more", { count: counted(rest) })));
   byId("twins").replaceChildren(...groups);
 }
@@ -160,6 +160,7 @@ function tellAll() {
     data.method === "umap" ? say("aboutUmap") : say("aboutPca", { share: Math.round(100 * data.share) }),
     data.why === "asked" ? "" : say(`why_${data.why}`),
     say("aboutTwins", { threshold: data.threshold, pairs: counted(data.pairs) }),
+    data.uncompared ? say("uncompared", { count: counted(data.uncompared) }) : "",
     COUNT < data.held ? say("aboutSample", shownOf) : "",
     pictures.some(Boolean) ? say("aboutPictures", { side: data.pictures.side }) : "",
     data.pictures.left_out && pictures.some(Boolean) ? say("leftOut", { count: counted(data.pictures.left_out) }) : "",
