@@ -62,7 +62,7 @@ def checked_mode(mode: Mode, options: ServerOptions, index: IndexReading, tenant
     """
     if mode == "graph" and not has_graph(index, tenant):
         way = (
-            "have it built by POST /api/graph"
+            "have it built (on the web page, or POST api/graph)"
             if options.writable
             else "ask who runs the server for `vipylo graph build`"
         )

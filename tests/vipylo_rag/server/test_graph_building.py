@@ -337,3 +337,32 @@ def test_what_is_away_is_waited_for(index: MultimodalIndex, monkeypatch: pytest.
     finally:
         uploads.stop()
     assert len(calls) == 3
+
+
+def test_searches_do_not_wait_while_the_graph_follows_a_deletion(
+    index: MultimodalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vipylo_rag.graph import upkeep
+
+    index.build_graph()
+    follow, reached, gate = upkeep.follow, threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> Any:
+        reached.set()
+        assert gate.wait(20)
+        return follow(*args)
+
+    monkeypatch.setattr(upkeep, "follow", slow)
+    deleting = threading.Thread(target=index.delete, args=["register.pdf"])
+    deleting.start()
+    try:
+        assert reached.wait(20)
+        found: list[Any] = []
+        searching = threading.Thread(target=lambda: found.extend(index.search(ASKED, mode="graph")), daemon=True)
+        searching.start()
+        searching.join(20)
+        assert found and "register.pdf" not in {hit.name for hit in found}  # gone already
+    finally:
+        gate.set()
+        deleting.join(30)
+    assert index.graph_info()["pages"] == 4

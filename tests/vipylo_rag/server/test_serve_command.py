@@ -122,6 +122,7 @@ def test_where_others_reach_it_a_key_is_needed(copy: Path, refused: Callable[...
         (["--host", "no.such.host.invalid", "--keys", "KEYS"], {}, "cannot be had"),
         (["--index", "nowhere"], {}, "there is no index at"),
         (["--tenant", " x"], {}, "space at either end"),
+        (["--graph", "--read-only"], {}, "give one of them"),
     ],
 )
 def test_what_cannot_be_served(
