@@ -1,9 +1,10 @@
 """Does the passage that is quoted where no language model is set up hold the answer? On questions in three languages.
 
-    python benchmarks/answers.py                  # or --out answers.json, --embedder CHECKPOINT, --show
+    python benchmarks/answers.py demo/documents          # or --out answers.json, --embedder CHECKPOINT, --show
 
-Fields of eighteen invented papers (`answer_fields.yaml`, a half was kept from tuning) and the sample documents
-(`answer_samples.yaml`); both have questions that no page answers, too, which should be refused.
+Fields of eighteen invented papers (`answer_fields.yaml`, a half was kept from tuning) and, where their folder is given,
+the sample documents that `make demo` writes (`answer_samples.yaml`). Both have questions that no page answers, too,
+which should be refused.
 """
 
 import argparse
@@ -22,7 +23,6 @@ from rich.console import Console
 from rich.table import Table
 
 from embedder import ColPaLiQwenEmbedder
-from examples.sample_documents import build
 from vipylo_rag import Answer, MultimodalIndex
 from vipylo_rag.passages import quoted
 
@@ -110,12 +110,11 @@ def ask_papers(embedder: str, folder: Path) -> dict[str, list[Asked]]:
     return asked
 
 
-def ask_samples(embedder: str, folder: Path) -> list[Asked]:
-    """The sample documents, asked."""
-    build(folder / "samples")
+def ask_samples(embedder: str, samples: Path, folder: Path) -> list[Asked]:
+    """The sample documents, asked; their index is written to `folder`."""
     said = yaml.safe_load((DATA / "answer_samples.yaml").read_text(encoding="utf-8"))
     with MultimodalIndex.open(folder / "samples-index", embedder=embedder) as index:
-        index.ingest(folder / "samples")
+        index.ingest(samples)
         pairs = [*said["answered"], *((question, None) for question in said["unanswered"])]
         return [Asked.of(index.ask(question), value) for question, value in pairs]
 
@@ -123,17 +122,17 @@ def ask_samples(embedder: str, folder: Path) -> list[Asked]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("samples", type=Path, nargs="?", help="the folder of sample documents; none: only the papers")
     parser.add_argument("--embedder", default="starter", help="a checkpoint's name or directory")
     parser.add_argument("--out", type=Path, help="also write all questions and passages as JSON")
-    parser.add_argument("--papers", action="store_true", help="only the papers (half a minute; all: three minutes)")
     parser.add_argument("--show", action="store_true", help="print the questions that failed")
     given = parser.parse_args(arguments)
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
         by_paper = ask_papers(given.embedder, Path(folder))
         asked = {f"papers, {split}": some for split, some in by_paper.items()}
-        if not given.papers:
-            asked["sample documents"] = ask_samples(given.embedder, Path(folder))
+        if given.samples:
+            asked["sample documents"] = ask_samples(given.embedder, given.samples, Path(folder))
     table = Table(box=box.SIMPLE)
     for head in ("documents", "answered", "first passage", "any passage", "not answered", "refused"):
         table.add_column(head, justify="left" if head == "documents" else "right")
