@@ -71,7 +71,9 @@ def graph_search(
     nearest = graph.nearest(vector, query.words or None, tenant, _NEAREST)
     # Their rank counts, as scores of different searches cannot be compared.
     nearness = {node: _RANKS / (_RANKS + rank) for rank, (node, _) in enumerate(nearest)}
-    spreading = Spreading(graph, tenant, store.count(for_tenant(tenant)), weights, nearness)
+    mine = for_tenant(tenant)
+    open_to = pages.allowed if where != mine else _all
+    spreading = Spreading(graph, tenant, store.count(mine), weights, nearness, open_to)
 
     entries = spreading.entries(_ENTRIES)
     sources = [Trail.at(own[point.id], _page_step(point.id)) for point in direct[:_SOURCES]]
@@ -93,6 +95,11 @@ def graph_search(
         Found(ScoredPoint(id_, -score, pages.points[id_].payload), pages.named(steps))
         for score, id_, steps in scored[: query.top_k]
     ]
+
+
+def _all(ids: Sequence[str]) -> Sequence[str]:
+    """What a search over all of a tenant's pages can arrive at."""
+    return ids
 
 
 def _own(direct: Sequence[ScoredPoint], *, fused: bool, weights: Weights) -> dict[str, float]:

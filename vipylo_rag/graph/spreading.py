@@ -12,7 +12,7 @@ hands on a share that depends on how telling it is, and arrivals add up as indep
 import math
 from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -80,6 +80,8 @@ class Weights:
         entry: activation of the entity or figure nearest to the query.
         labels: how telling an entity of a label is; `other` for labels that a language model made up.
         entity_fan: exponent of the number of other pages that mention an entity, which divides what it hands on.
+        within: of what an entity hands on to another document's pages, the share that pages of the document get that
+            led to it: these name the same things anyway, and the list has them. Where it leads nowhere else, all.
         focus: how much of what a page hands to an entity depends on how near the entity, with the sentences it stands
             in, is to the query: of all that a page names, what the question is about leads on.
         next, near, figure, related: links of page to following page, of alike pages (times their cosine), of figure to
@@ -92,6 +94,7 @@ class Weights:
     labels: Mapping[str, float] = field(default_factory=lambda: _LABELS)
     other: float = 0.8
     entity_fan: float = 0.25
+    within: float = 0.2
     next: float = 0.1
     near: float = 0.1
     focus: float = 0.6
@@ -111,12 +114,14 @@ class Trail:
         origin: the node that this hop set out from, and
         start: its activation.
         share: how much of it arrives, from 0 to 1.
+        source: the document of the page that was left last; "" where none was.
     """
 
     origin: str
     start: float
     share: float
     steps: tuple[PathStep, ...]
+    source: str = ""
 
     @classmethod
     def at(cls, activation: float, *steps: PathStep) -> "Trail":
@@ -139,7 +144,7 @@ class Trail:
 
     def on(self, share: float, step: PathStep) -> "Trail":
         """The trail one step further."""
-        return Trail(self.origin, self.start, self.share * share, (*self.steps, step))
+        return replace(self, share=self.share * share, steps=(*self.steps, step))
 
 
 def both(activations: Iterable[float]) -> float:
@@ -169,7 +174,8 @@ def specificity(pages: int, total: int) -> float:
 class Spreading:
     """One tenant's graph, walked a hop at a time. Nodes of others are never stepped on, whatever links to them.
 
-    `total` is how many pages the tenant has, `nearness` how near entities and figures are to the query, up to 1.
+    `total` is how many pages the tenant has, `nearness` how near entities and figures are to the query, up to 1, and
+    `open_to` tells which of some pages, by their ids, a search that is held to some of them can arrive at.
     """
 
     graph: Graph
@@ -177,6 +183,7 @@ class Spreading:
     total: int
     weights: Weights
     nearness: Mapping[str, float]
+    open_to: Passing
 
     def entries(self, most: int) -> list[Trail]:
         """Trails of one step: the entities and figures that the query is nearest to."""
@@ -210,7 +217,8 @@ class Spreading:
             if relation.label == MENTIONS and here.label == PAGE and _is_entity(there):
                 known[there.id] = there
                 focus = 1.0 - self.weights.focus * (1.0 - self.nearness.get(there.id, 0.0))
-                _arrive(entities, trail, self._telling(there) * focus, there, MENTIONS)
+                left = replace(trail, source=_text(here, "source"))
+                _arrive(entities, left, self._telling(there) * focus, there, MENTIONS)
             elif there.label == PAGE and not trail.visits(there.id):
                 _arrive(arrived, trail, self._structural(relation, here), there, relation.label)
         related = self._through(entities, known, arrived, passing)
@@ -226,13 +234,16 @@ class Spreading:
     ) -> dict[str, list[Trail]]:
         """From entities on to the pages that mention them; gives the entities they are related to."""
         open_ = self._affordable({id_: trails for id_, trails in entities.items() if trails}, known)
-        relations = []
-        for here, relation, there in self._links(open_):
+        links, relations = self._links(open_), []
+        sources = self._sources(links)
+        for here, relation, there in links:
             if relation.label == MENTIONS and there.label == PAGE:
                 # A page's own activation does not come back to it; what else reached the entity does.
                 for trail in entities[here.id]:
                     if not trail.visits(there.id):
-                        _arrive(arrived, trail, open_[here.id], there, MENTIONS)
+                        inside = _text(there, "source") == trail.source and sources[here.id] - {trail.source}
+                        share = open_[here.id] * (self.weights.within if inside else 1.0)
+                        _arrive(arrived, trail, share, there, MENTIONS)
             elif relation.label not in STRUCTURE and _is_entity(there):
                 relations.append((here, relation, there))
         del relations[_RELATIONS_READ:]
@@ -246,6 +257,18 @@ class Spreading:
                     if not trail.visits(there.id):
                         _arrive(related, trail, share, there, relation.label)
         return related
+
+    def _sources(self, links: Sequence[tuple[LabelledNode, Any, LabelledNode]]) -> dict[str, set[str]]:
+        """The documents that each entity leads to."""
+        said = [
+            (here.id, there) for here, relation, there in links if (relation.label, there.label) == (MENTIONS, PAGE)
+        ]
+        allowed = set(self.open_to(sorted({page.id for _, page in said})))
+        sources: dict[str, set[str]] = {entity: set() for entity, _ in said}
+        for entity, page in said:
+            if page.id in allowed:
+                sources[entity].add(_text(page, "source"))
+        return sources
 
     def _affordable(self, entities: dict[str, list[Trail]], known: Mapping[str, LabelledNode]) -> dict[str, float]:
         """The entities that are read on, with the share that each page mentioning it gets; the ones that hand on most

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llama_index.core.graph_stores.types import ChunkNode, EntityNode
 
 from connectors.stores.edge import EdgeStore
-from connectors.stores.filters import AnyOf, Exists, Not
+from connectors.stores.filters import AnyOf, Exists, Filter, Not
 from tests.vipylo_rag.graph.hand_made import DIM, HandMade, names, ways
 from vipylo_rag.graph.elements import MENTIONS, PAGE, entity_id
 from vipylo_rag.graph.spreading import MENTIONS_READ, both, specificity
@@ -56,6 +56,27 @@ def test_a_linked_page_comes_before_the_fillers_and_says_its_path(made: HandMade
     assert found[0].path == ()
     scores = [one.point.score for one in found]
     assert scores == sorted(scores, reverse=True) and 0 < scores[-1] <= scores[0] <= 1
+
+
+def test_an_entity_leads_to_other_documents_first_and_within_one_where_it_leads_nowhere_else(made: HandMade) -> None:
+    """The pages of a log name its codes all over; what was done about one stands elsewhere, or nowhere else."""
+    incident = made.page("log.pdf", "oil leak at the east compressor SC-2041")
+    annex = made.page("log.pdf", "gasket 12 mm, SC-2041", number=9)
+    repair = made.page("repair.pdf", "new gasket fitted, SC-2041")
+    made.entity("SC-2041", [incident, annex, repair])
+    for number in range(12):
+        made.page(f"filler{number:02d}.pdf", f"oil leak at the pump P-{number}")
+
+    def scores(where: Filter | None = None) -> dict[str, float]:
+        return {one.point.id: one.point.score for one in made.search("oil leak east compressor", where=where, top_k=20)}
+
+    everywhere = scores()
+    assert next(iter(everywhere)) == incident and everywhere[repair] > 2 * everywhere[annex] > 0
+    for where in (AnyOf("source", ("log.pdf",)), Not(AnyOf("source", ("repair.pdf",)))):
+        assert repair not in scores(where) and scores(where)[annex] > 2 * everywhere[annex]
+    made.pages.delete([repair])
+    made.graph.delete(ids=[repair])
+    assert scores()[annex] > 2 * everywhere[annex]
 
 
 def test_what_no_link_leads_to_is_in_the_order_of_the_direct_search(made: HandMade) -> None:
