@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _THINGS = {"read": "pages", "neighbours": "pages", "write": "nodes", "embed": "nodes"}
-_DRAWING = {"read": "nodes", "lay out": "", "pictures": "pictures", "write": ""}
+_DRAWING = {"read": "nodes", "lay out": "steps", "pictures": "pictures", "write": ""}
 
 graph = typer.Typer(
     name="graph",

@@ -1,10 +1,14 @@
 """How a graph is drawn: which of its nodes, which edges are strong, and where the nodes stand. Knows only numbers."""
 
 import heapq
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from vipylo_rag.graph.coarser import Level
+from vipylo_rag.graph.repulsion import Groups, near_pairs
 
 Edges = npt.NDArray[np.int64]  # [m, 2]
 Weights = npt.NDArray[np.float64]  # [m]
@@ -12,10 +16,14 @@ Places = npt.NDArray[np.float32]  # [n, 2]
 
 STRONGEST: Final = 2
 _STEPS: Final = 220
-_ROWS: Final = 256
+_KEPT: Final = 4  # steps that groups of nodes are kept for
 _PUSH: Final = 0.12
 _GRAVITY: Final = 0.02
 _ROOM: Final = 2.6  # times the nodes' own size
+_BETWEEN: Final = 6.0  # at least this much, where it can be had in
+_ROUNDS: Final = 60  # of pushing aside
+_HEAT: Final = 0.25  # how far a node may go in the first step, by the graph's extent
+_INSIDE: Final = 0.3  # how far from its place in the coarser graph a node begins
 _GOLDEN: Final = np.pi * (3 - 5**0.5)
 
 
@@ -59,45 +67,64 @@ def strong(count: int, edges: Edges, weights: Weights, each: int = STRONGEST) ->
     return found
 
 
-def laid_out(count: int, edges: Edges, weights: Weights, radii: Weights, *, steps: int = _STEPS) -> Places:
+def laid_out(
+    count: int,
+    edges: Edges,
+    weights: Weights,
+    radii: Weights,
+    *,
+    steps: int = _STEPS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Places:
     """[n, 2], in the unit of `radii`, around 0: linked nodes near each other, none on top of another.
 
     Force-directed: pushed apart by 1/distance, drawn together by the logarithm of it, so that what hangs together
-    stands together (LinLog, Noack 2007); from a spiral in the nodes' order, so that it is the same each time.
+    stands together (LinLog, Noack 2007); a coarser graph first, and the coarsest from a spiral in the nodes' order, so
+    that it is the same each time. The time grows with n log n + m.
 
     Args:
         weights: how strongly each edge pulls. radii: [n], how much room each node takes.
+        steps: for each of the graphs. progress: called with how many steps are done, and of how many.
     """
     if not count:
         return np.zeros((0, 2), dtype=np.float32)
-    turn = np.arange(count) * _GOLDEN
-    spiral = np.sqrt(np.arange(count) + 0.5)[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    places: Places = spiral.astype(np.float32)
     ends = edges.T if len(edges) else np.zeros((2, 0), dtype=np.int64)
-    pull = weights.astype(np.float32)[:, None]
-    mass = np.sqrt(1.0 + np.bincount(ends.ravel(), pull.repeat(2, axis=1).T.ravel(), count)).astype(np.float32)
-    heat = 0.25 * float(np.sqrt(count))
-    for step in range(steps):
-        force = _PUSH * _pushes(places, mass)
-        along = places[ends[1]] - places[ends[0]]
-        distance = np.sqrt((along**2).sum(axis=1, keepdims=True)) + 1e-6
-        drawn = pull * along * np.log1p(distance) / distance
-        for axis in (0, 1):
-            force[:, axis] += np.bincount(ends[0], drawn[:, axis], count) - np.bincount(ends[1], drawn[:, axis], count)
-        force -= _GRAVITY * mass[:, None] * places  # what hangs on nothing must not fly away
-        length = np.sqrt((force**2).sum(axis=1, keepdims=True)) + 1e-9
-        places += force / length * np.minimum(length, heat * (1 - step / steps) ** 1.5 + 0.005)
+    pull = weights.astype(np.float32)
+    mass = np.sqrt(1.0 + np.bincount(ends.ravel(), np.tile(pull, 2), count)).astype(np.float32)
+    levels = Level.all(ends, pull, mass)
+    told = progress or (lambda done, total: None)
+    places = np.zeros((1, 2), dtype=np.float32)
+    for number, level in enumerate(levels):
+        held = len(level.mass)
+        beside = _spiral(held)
+        places = places[level.inside] + beside * (_INSIDE / held**0.5) if number else beside
+        heat = _HEAT * held**0.5
+        for step in range(steps):
+            if step % _KEPT == 0:
+                groups = Groups.of(places)
+            force = _force(places, level, groups)
+            length = np.sqrt((force**2).sum(axis=1, keepdims=True)) + 1e-9
+            places += force / length * np.minimum(length, heat * (1 - step / steps) ** 1.5 + 0.005)
+            told(number * steps + step + 1, len(levels) * steps)
     return _apart(places - places.mean(axis=0), radii.astype(np.float32))
 
 
-def _pushes(places: Places, mass: npt.NDArray[np.float32]) -> Places:
-    """What pushes each node away from all the others."""
-    force = np.empty_like(places)
-    for begin in range(0, len(places), _ROWS):
-        away = places[begin : begin + _ROWS, None] - places[None]
-        share = mass[None, :, None] / ((away**2).sum(axis=-1, keepdims=True) + 0.05)
-        force[begin : begin + _ROWS] = mass[begin : begin + _ROWS, None] * (away * share).sum(axis=1)
-    return force
+def _spiral(count: int) -> Places:
+    """So many places around 0, all with as much room."""
+    turn = np.arange(count) * _GOLDEN
+    places: Places = np.sqrt(np.arange(count) + 0.5)[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    return places.astype(np.float32)
+
+
+def _force(places: Places, level: Level, groups: Groups) -> Places:
+    force = _PUSH * groups.pushes(places, level.mass)
+    along = places[level.ends[1]] - places[level.ends[0]]
+    distance = np.sqrt((along**2).sum(axis=1, keepdims=True)) + 1e-6
+    drawn = level.pull[:, None] * along * np.log1p(distance) / distance
+    for axis in (0, 1):
+        force[:, axis] += np.bincount(level.ends[0], drawn[:, axis], len(places))
+        force[:, axis] -= np.bincount(level.ends[1], drawn[:, axis], len(places))
+    return force - _GRAVITY * level.mass[:, None] * places  # what hangs on nothing must not fly away
 
 
 def _apart(places: Places, radii: npt.NDArray[np.float32]) -> Places:
@@ -105,18 +132,16 @@ def _apart(places: Places, radii: npt.NDArray[np.float32]) -> Places:
     side = float(np.sqrt((np.pi * (_ROOM * radii) ** 2).sum()))
     extent = float(np.quantile(np.abs(places), 0.95))  # a few far ones must not press all others together
     places = places * (side / 2 / max(extent, 1e-6))
-    for _ in range(60):
-        moved = False
-        for begin in range(0, len(places), _ROWS):
-            away = places[begin : begin + _ROWS, None] - places[None]
-            distance = np.sqrt((away**2).sum(axis=-1)) + 1e-3
-            lacking = radii[begin : begin + _ROWS, None] + radii[None] + 6 - distance
-            rows = np.arange(len(lacking))
-            lacking[rows, begin + rows] = 0
-            lacking = np.maximum(lacking, 0)
-            if lacking.any():
-                moved = True
-                places[begin : begin + _ROWS] += 0.4 * (away / distance[..., None] * lacking[..., None]).sum(axis=1)
-        if not moved:
+    for _ in range(_ROUNDS):
+        a, b = near_pairs(places, 2 * float(radii.max()) + _BETWEEN)
+        away = places[a] - places[b]
+        distance = np.sqrt((away**2).sum(axis=1)) + 1e-3
+        lacking = radii[a] + radii[b] + _BETWEEN - distance
+        close = lacking > 0
+        if not close.any():
             break
+        aside = (0.4 * lacking / distance)[close, None] * away[close]
+        for axis in (0, 1):
+            places[:, axis] += np.bincount(a[close], aside[:, axis], len(places))
+            places[:, axis] -= np.bincount(b[close], aside[:, axis], len(places))
     return places
