@@ -79,6 +79,8 @@ def options(
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
+    if not verbose:  # what the driver logs it raises too, and our error says it
+        logging.getLogger("neo4j").setLevel(logging.CRITICAL)
 
 
 def _share_one_heap() -> None:

@@ -156,6 +156,8 @@ def open_neo4j(url: str) -> Neo4jGraphStore:
     settings = Settings()
     address = urlunsplit((parts.scheme, parts.netloc, "", parts.query, ""))
     database = parts.path.strip("/") or _DATABASE
+    if "/" in database or parts.fragment:
+        raise InputError(f"{url}: after the host comes the name of one database, as in neo4j://host:7687/pages")
     return Neo4jGraphStore(address, database, settings.graph_user, settings.graph_password or "")
 
 
@@ -192,4 +194,6 @@ def _inward(found: dict[str, Any]) -> LabelledNode:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
+    """The first line, with the next one where it only announces that."""
+    first, *further = (str(error) or type(error).__name__).splitlines()
+    return (f"{first} {further[0]}" if first.endswith(":") and further else first)[:240]

@@ -55,7 +55,12 @@ class GraphFolder:
         """What a build works on. `url`: a server that is to have the graph from now on, or "local"; None: as it is.
 
         The store is closed when the block fails; else it is the caller's.
+
+        Raises:
+            InputError: an empty `url`, as of a variable that is not set.
         """
+        if url == "":
+            raise InputError("the graph's URL is empty: neo4j://host:7687/database, or local for a file in the index")
         self.path.mkdir(exist_ok=True)
         readings = self._readings()
         try:

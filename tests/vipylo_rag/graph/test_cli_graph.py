@@ -1,7 +1,10 @@
 """`vipylo graph build`, `info` and `show`, as commands."""
 
 import json
+import logging
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,7 @@ def test_json(location: str) -> None:
         (("build", "--extractor", "nonsense"), "no extractor named 'nonsense'"),
         (("build", "--extractor", "llm"), "needs a language model"),
         (("build", "--url", "http://host"), "a graph server is neo4j://"),
+        (("build", "--url", ""), "the graph's URL is empty"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(
@@ -67,6 +71,39 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert ended.value.code == 2
     told = capsys.readouterr().err
     assert said in told and told.startswith("error: ") and len(told.splitlines()) == 1
+
+
+@pytest.fixture
+def driver_log() -> Iterator[None]:
+    """The driver's logger as it is in a new process, before and after."""
+    logging.getLogger("neo4j").setLevel(logging.NOTSET)
+    yield
+    logging.getLogger("neo4j").setLevel(logging.NOTSET)
+
+
+@pytest.mark.parametrize("scheme", ["neo4j", "bolt"])
+def test_a_neo4j_server_that_is_down_is_one_line(
+    location: str,
+    scheme: str,
+    driver_log: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The driver logs some of what it raises; with --verbose both are shown."""
+    pytest.importorskip("neo4j")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    url = f"{scheme}://127.0.0.1:{port}"
+    monkeypatch.setattr(sys, "argv", ["vipylo", "graph", "build", "--url", url, "--index", location])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: the Neo4j server at {url} cannot be reached: ") and told.count("\n") == 1
+    assert not told.strip().endswith(":")
+    assert [record.message for record in caplog.records if record.name.startswith("neo4j")] == []
 
 
 def test_a_hostile_page_cannot_write_on_the_terminal(tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> None:

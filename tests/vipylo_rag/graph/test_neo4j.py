@@ -214,6 +214,8 @@ def test_refusals_say_what_to_do(server: Server, error: Exception, kind: type[Ex
         ("neo4j://", "neo4j://host:7687/database"),
         ("neo4j://user:secret@host", "must not hold a password"),
         ("neo4j://host:port", "no valid URL"),
+        ("neo4j://host/a/b/c", "the name of one database"),
+        ("neo4j://host/pages#old", "the name of one database"),
     ],
 )
 def test_bad_addresses(url: str, said: str) -> None:
