@@ -62,6 +62,9 @@ def reranked(rerank: Rerank, query: Query, hits: Sequence[Hit], tenant: str = ""
     it gives back is taken as hits by node id, or by source and page where it makes nodes of its own; of nodes that
     stand for the same page, the first counts.
 
+    The order is made before the cut to `top_k`: LlamaIndex's `LongContextReorder`, which puts the best hits first and
+    last, would lose some of them; use it as a postprocessor there, on what was found.
+
     Args:
         query: what was searched for.
         hits: best first. Without any, `rerank` is not asked.

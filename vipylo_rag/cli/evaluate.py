@@ -1,6 +1,6 @@
 """`vipylo evaluate`: how well a data set's right documents are found, as a table, JSON, HTML and TREC files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,28 +20,29 @@ from vipylo_rag.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vipylo_rag.evaluate.corpus import Progress
     from vipylo_rag.evaluate.dataset import Dataset
-    from vipylo_rag.evaluate.intervals import Interval
-    from vipylo_rag.evaluate.result import Difference, Evaluation, Group
+    from vipylo_rag.evaluate.result import Evaluation
     from vipylo_rag.index import MultimodalIndex
     from vipylo_rag.query import PageMode
 
 _THINGS = {"embed": "documents", "search": "queries", "draw": "pictures"}
-# Of recall, so many cuts fit a terminal of 80 columns.
-_MOST_CUTS = 4
 
 
 def evaluate(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="The data set: corpus.jsonl, queries.jsonl, qrels/test.tsv.")
     ],
-    split: Annotated[str | None, typer.Option("--split", help="Which qrels/NAME.tsv. Left out: test.")] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Which qrels/NAME.tsv (TREC's: .txt). Left out: test.")
+    ] = None,
     index: Annotated[
         str | None,
         typer.Option("--index", "-i", help="Search this index instead of the corpus; qrels then name name#page."),
+    ] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option("--run", help="Search nothing: measure the rankings of this TREC run file; repeatable."),
     ] = None,
     mode: Annotated[
         list[str] | None,
@@ -75,19 +76,39 @@ def evaluate(
 ) -> None:
     """Measure how well the right documents are found: nDCG, recall and MRR with 95 % confidence intervals."""
     from embedder.errors import InputError
-    from vipylo_rag.evaluate import Dataset, Earlier, write_html, write_runs
+    from vipylo_rag.evaluate import Dataset, Earlier, Run, score, write_html, write_runs
     from vipylo_rag.evaluate import evaluate as measure
+    from vipylo_rag.evaluate.dataset import has_corpus
     from vipylo_rag.evaluate.evaluation import check_modes
     from vipylo_rag.evaluate.figures import DEFAULT_KS
     from vipylo_rag.evaluate.outputs import check_outputs
+    from vipylo_rag.evaluate.trec import fractional
 
     if index is not None and work is not None:
         raise InputError("--work keeps the index of a corpus, and --index is one already: leave one of them out")
     if index is None and tenant:
         raise InputError("--tenant is for --index: a corpus belongs to nobody")
+    if run:
+        _check_alone({
+            "--index": index, "--work": work, "--mode": mode, "--rerank": rerank, "--run-out": run_out,
+            "--embedder": embedder, "--device": device,
+        })  # fmt: skip
     check_outputs(json_, html, run_out)
     reordering = asked_rerank(rerank)
     earlier = Earlier.read(against) if against is not None else None
+    cuts, bytes_ = k or DEFAULT_KS, picture_mb * 2**20
+    if run:
+        dataset = Dataset.load(folder, split=split, corpus=has_corpus(folder))
+        result = score([Run.read(file) for file in run], dataset, ks=cuts, against=earlier)
+        if json_ is not None:
+            result.write(json_)
+        if html is not None:
+            with Bars(_THINGS) as bars:
+                write_html(
+                    html, result, dataset, dataset.corpus, worst=worst, picture_bytes=bytes_, progress=bars.show
+                )  # fmt: skip
+        _print(result)
+        return
     dataset = Dataset.load(folder, split=split, corpus=index is None)
     modes: list[PageMode] | None = mode or None  # type: ignore[assignment]  # checked below
     if modes is not None:
@@ -97,7 +118,7 @@ def evaluate(
             opened,
             dataset,
             modes=modes,
-            ks=k or DEFAULT_KS,
+            ks=cuts,
             rerank=reordering,
             candidates=candidates,
             against=earlier,
@@ -110,10 +131,18 @@ def evaluate(
             write_runs(result, dataset.judgements, run_out)
         if html is not None:
             write_html(
-                html, result, dataset, opened, worst=worst, picture_bytes=picture_mb * 2**20, tenant=tenant,
-                progress=bars.show,
+                html, result, dataset, opened, worst=worst, picture_bytes=bytes_, tenant=tenant, progress=bars.show
             )  # fmt: skip
-    _print(result)
+    _print(result, 0 if run_out is None else fractional(dataset.judgements))
+
+
+def _check_alone(others: Mapping[str, object]) -> None:
+    """Whether only what can be asked of a run is asked."""
+    from embedder.errors import InputError
+
+    for option, value in others.items():
+        if value:
+            raise InputError(f"--run reads rankings that are there, and nothing is searched: leave {option} out")
 
 
 @contextmanager
@@ -139,116 +168,69 @@ def _searched(
         yield opened
 
 
-def _print(result: "Evaluation") -> None:
+def _print(result: "Evaluation", fractions: int = 0) -> None:
+    """Tables and notes; `fractions`: grades in written qrels that trec_eval reads as other numbers."""
     from rich.console import Console
     from rich.text import Text
 
+    from vipylo_rag.cli.evaluate_tables import print_tables
     from vipylo_rag.passages import quoted
 
     console, measured = Console(), result.measured
+    facts = [_counted(measured.queries)]
+    if measured.documents is not None:
+        pages = f" ({measured.pages:,} pages)" if measured.pages not in (None, measured.documents) else ""
+        facts.append(_counted(measured.documents, "document", "documents") + pages)
+    if measured.candidates:
+        facts.append(f"reranked, {measured.candidates} candidates")
+    if measured.embedder is not None:
+        facts.append(f"embedder {quoted(measured.embedder)}")
+    if measured.runs:
+        facts.append(_counted(len(measured.runs), "run", "runs"))
     what = f"{quoted(measured.dataset)} ({quoted(measured.split)})"
-    console.print(
-        Text(
-            f"{what}: {_counted(measured.queries)}, {_counted(measured.documents, 'document', 'documents')}"
-            + (f" ({measured.pages:,} pages)" if measured.pages != measured.documents else "")
-            + (f", reranked, {measured.candidates} candidates" if measured.candidates else "")
-            + f", embedder {quoted(measured.embedder)}, the first {measured.depth} of each ranking, "
-            f"{measured.seconds:.1f} s"
-        )
-    )
-    console.print(_table(result))
-    if result.differences:
-        console.print(_differences(result.differences))
+    facts.append(f"the first {measured.depth} of each ranking, {measured.seconds:.1f} s")
+    console.print(Text(f"{what}: {', '.join(facts)}"))
+    print_tables(console, result)
     for note in _notes(result):
         console.print(Text(note))
-
-
-def _table(result: "Evaluation") -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    from vipylo_rag.evaluate.figures import main_k
-
-    cuts, main = result.ks[:_MOST_CUTS], main_k(result.ks)
-    several = len(result.groups) > len(result.modes)
-    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), caption="R: recall; 95 %: of nDCG")
-    table.add_column("mode", no_wrap=True, min_width=max(map(len, result.modes)))
-    table.add_column("queries", no_wrap=True)
-    for name in ("n", f"nDCG@{main}", "95 %", f"MRR@{main}", *(f"R@{k}" for k in cuts)):
-        table.add_column(name, justify="right", no_wrap=True)
-    for group in result.groups:
-        if group.by == "all" and table.row_count and several:
-            table.add_section()
-        table.add_row(*_row(group, main, cuts))
-    return table
-
-
-def _row(group: "Group", main: int, cuts: Sequence[int]) -> list[str]:
-    from rich.markup import escape
-
-    from vipylo_rag.passages import quoted
-
-    ndcg = group.metrics[f"ndcg@{main}"]
-    return [
-        group.mode if group.by == "all" else "",
-        "all" if group.by == "all" else escape(quoted(group.value)[:24]),
-        str(group.queries),
-        _share(ndcg.mean),
-        _range(ndcg),
-        _share(group.metrics[f"mrr@{main}"].mean),
-        *(_share(group.metrics[f"recall@{k}"].mean) for k in cuts),
-    ]
-
-
-def _share(value: float, sign: str = "") -> str:
-    """A share as papers write it, without its leading 0: the table then fits 80 columns."""
-    return f"{value:{sign}.3f}".replace("0.", ".", 1)
-
-
-def _range(interval: "Interval", sign: str = "") -> str:
-    if interval.low is None or interval.high is None:
-        return "–"
-    return f"{_share(interval.low, sign)} {_share(interval.high, sign)}"
-
-
-def _differences(differences: "Sequence[Difference]") -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("difference")
-    table.add_column("metric", no_wrap=True)
-    for name in ("n", "mean", "95 %", "better", "worse", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for one in differences:
-        found = one.paired
-        table.add_row(
-            f"{one.mode} − earlier" if one.earlier else f"{one.mode} − {one.than}",
-            one.metric.replace("ndcg", "nDCG").replace("mrr", "MRR"),
-            str(found.queries),
-            _share(found.difference.mean, "+"),
-            _range(found.difference, "+"),
-            str(found.better),
-            str(found.worse),
-            "<0.001" if found.p < 0.001 else f"{found.p:.3f}",
+    if fractions:
+        console.print(
+            f"{_counted(fractions, 'grade is a fraction', 'grades are fractions')}: trec_eval cuts them to whole "
+            "numbers (0.5 counts as 0), so its nDCG of the written files differs",
+            highlight=False,
         )
-    return table
 
 
 def _notes(result: "Evaluation") -> Iterator[str]:
     """What the figures do not show."""
+    from vipylo_rag.passages import quoted
+
     if result.measured.unjudged:
         yield f"{_counted(result.measured.unjudged)} without a right document in the split: left out"
     if empty := result.measured.empty:
         yield f"{_counted(empty, 'document', 'documents')} without text and picture: never found"
+    if reserved := result.measured.reserved:
+        names = ", ".join(reserved)
+        yield f"the documents' own {names}: not stored, as an index has fields of its own by {_these(len(reserved))}"
+    for run in result.measured.runs:
+        if run.unknown_queries:
+            yield f"{quoted(run.mode)}: {_counted(run.unknown_queries)} that the data set does not have: left out"
+        if run.unknown_documents:
+            there = _counted(run.unknown_documents, "document", "documents")
+            yield f"{quoted(run.mode)}: {there} that the corpus does not have: taken as wrong"
+    order = "document name, as trec_eval does" if result.measured.runs else "page id"
     for mode in result.modes:
-        own = result.of(mode)
+        own, name = result.of(mode), quoted(mode)
         if len(own) < result.measured.queries:
-            yield f"{mode}: {_counted(result.measured.queries - len(own))} without words: left out there"
+            yield f"{name}: {_counted(result.measured.queries - len(own))} without words: left out there"
         if tied := sum(one.tied for one in own):
-            yield f"{mode}: {_counted(tied)} with a right and a wrong document of equal score (ordered by page id)"
+            yield f"{name}: {_counted(tied)} with a right and a wrong document of equal score (ordered by {order})"
         if failed := [one for one in own if one.error]:
-            yield f"{mode}: {_counted(len(failed))} found nothing: {failed[0].error}"
+            yield f"{name}: {_counted(len(failed))} found nothing: {quoted(failed[0].error or '')}"
+
+
+def _these(count: int) -> str:
+    return "this name" if count == 1 else "these names"
 
 
 def _counted(count: int, one: str = "query", more: str = "queries") -> str:

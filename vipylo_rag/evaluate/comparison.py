@@ -8,7 +8,6 @@ from embedder.errors import InputError
 from vipylo_rag.evaluate.figures import figures, main_k
 from vipylo_rag.evaluate.intervals import paired
 from vipylo_rag.evaluate.result import Difference, Earlier, QueryResult, Right
-from vipylo_rag.query import PageMode
 
 
 def compared_metrics(ks: Sequence[int]) -> list[str]:
@@ -16,9 +15,7 @@ def compared_metrics(ks: Sequence[int]) -> list[str]:
     return [f"{kind}@{main_k(ks)}" for kind in ("ndcg", "recall", "mrr")]
 
 
-def between_modes(
-    results: Sequence[QueryResult], modes: Sequence[PageMode], ks: Sequence[int]
-) -> tuple[Difference, ...]:
+def between_modes(results: Sequence[QueryResult], modes: Sequence[str], ks: Sequence[int]) -> tuple[Difference, ...]:
     """Each other mode against the first, over the queries that both could be asked with."""
     of = {mode: {one.query: one for one in results if one.mode == mode} for mode in modes}
     made = []
@@ -31,7 +28,7 @@ def between_modes(
 
 
 def with_earlier(
-    results: Sequence[QueryResult], modes: Sequence[PageMode], ks: Sequence[int], earlier: Earlier
+    results: Sequence[QueryResult], modes: Sequence[str], ks: Sequence[int], earlier: Earlier
 ) -> tuple[Difference, ...]:
     """Each mode against itself in an earlier evaluation.
 
@@ -55,7 +52,10 @@ def with_earlier(
             own = np.array([one.metrics[metric] for one in shared])
             made.append(Difference(mode, mode, True, metric, paired(own, np.array([each[metric] for each in old]))))
     if not made:
-        raise InputError(f"{earlier.file}: has none of these queries in the mode {' or '.join(modes)}")
+        there = ", ".join(sorted({mode for mode, _ in earlier.results})) or "none"
+        raise InputError(
+            f"{earlier.file}: has none of these queries in the mode {' or '.join(modes)} (its modes: {there})"
+        )
     return tuple(made)
 
 

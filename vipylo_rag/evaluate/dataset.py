@@ -1,13 +1,21 @@
-"""A data set as BEIR lays it out, with pictures: corpus.jsonl, queries.jsonl and qrels in one folder."""
+"""A data set as BEIR lays it out, with pictures: corpus.jsonl, queries.jsonl (or gzipped) and qrels in one folder."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
+from connectors.payload import RESERVED_FIELDS
 from embedder.errors import InputError
-from vipylo_rag.evaluate.dataset_lines import Item, Judgement, read_items, read_judgements
+from vipylo_rag.evaluate.dataset_files import PACKED
+from vipylo_rag.evaluate.dataset_judgements import Judgement, WrittenJudgement, qrels_file, read_judgements
+from vipylo_rag.evaluate.dataset_lines import Item, read_items
+from vipylo_rag.evaluate.trec_ids import meant, unescaped
 
-DEFAULT_SPLIT = "test"
+_CORPUS: Final = "corpus.jsonl"
+_QUERIES: Final = "queries.jsonl"
+# What a page of an index says of itself: a document cannot set it.
+_RESERVED: Final = RESERVED_FIELDS - {"text"}
 
 
 @dataclass(frozen=True)
@@ -17,11 +25,13 @@ class Corpus:
     Attributes:
         ids: of the documents that have text or a picture.
         empty: of those that have neither, as public data sets hold some: they are not embedded, so never found.
+        reserved: fields of documents that are not stored, as an index has its own of these names.
     """
 
     file: Path
     ids: frozenset[str]
     empty: frozenset[str] = frozenset()
+    reserved: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, file: Path) -> "Corpus":
@@ -32,11 +42,13 @@ class Corpus:
         """
         full: set[str] = set()
         empty: set[str] = set()
+        reserved: set[str] = set()
         for item in read_items(file, empty=True):
+            reserved |= _RESERVED & item.metadata.keys()
             (empty if item.empty else full).add(item.id)
         if not full:
             raise InputError(f"{file}: is empty" if not empty else f"{file}: no document has a text or a picture")
-        return cls(file, frozenset(full), frozenset(empty))
+        return cls(file, frozenset(full), frozenset(empty), frozenset(reserved))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,7 +68,7 @@ class Dataset:
     Attributes:
         queries: by id, those with a right document, in the file's order.
         judgements: of these queries.
-        unjudged: how many queries of the file have no right document in this split, and are left out.
+        others: ids of the queries that have no right document in this split, and are left out.
         corpus: None where the documents are those of an index.
     """
 
@@ -64,7 +76,7 @@ class Dataset:
     split: str
     queries: Mapping[str, Item]
     judgements: Mapping[str, tuple[Judgement, ...]]
-    unjudged: int = 0
+    others: frozenset[str] = frozenset()
     corpus: Corpus | None = None
 
     @property
@@ -72,12 +84,17 @@ class Dataset:
         """The folder's name."""
         return self.folder.resolve().name
 
+    @property
+    def unjudged(self) -> int:
+        """How many queries are left out."""
+        return len(self.others)
+
     @classmethod
     def load(cls, folder: str | Path, *, split: str | None = None, corpus: bool = True) -> "Dataset":
         """Read and check a data set; pictures are looked for, not opened.
 
         Args:
-            split: which qrels/SPLIT.tsv; by default qrels/test.tsv or qrels.tsv.
+            split: which qrels/SPLIT.tsv (TREC's: .txt, .qrels, .trec); by default qrels/test.tsv or qrels.tsv.
             corpus: False leaves corpus.jsonl unread: the ids in qrels are those of an index (see `evaluate`).
 
         Raises:
@@ -86,17 +103,19 @@ class Dataset:
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError(f"{folder}: is no folder with queries.jsonl and qrels/test.tsv")
-        file = _qrels_file(folder, split)
-        documents = Corpus.of(folder / "corpus.jsonl") if corpus else None
-        asked = {item.id: item for item in read_items(folder / "queries.jsonl")}
-        judged: dict[str, list[Judgement]] = {}
-        for query, judgement in read_judgements(file):
-            if query not in asked:
-                raise InputError(f"{judgement.place}: queries.jsonl has no query {query!r}")
-            if documents is not None and not documents.has(judgement.document):
-                raise InputError(f"{judgement.place}: corpus.jsonl has no document {judgement.document!r}")
-            judged.setdefault(query, []).append(judgement)
-        right = {query for query, given in judged.items() if any(one.grade > 0 for one in given)}
+        file = qrels_file(folder, split)
+        documents = Corpus.of(_plain_or_packed(folder / _CORPUS)) if corpus else None
+        asked = {item.id: item for item in read_items(_plain_or_packed(folder / _QUERIES))}
+        judged: dict[str, dict[str, Judgement]] = {}
+        for written in read_judgements(file, folder):
+            query, judgement = _read(written, asked, documents)
+            before = judged.setdefault(query, {}).setdefault(judgement.document, judgement)
+            if before is not judgement:
+                raise InputError(
+                    f"{judgement.place}: {judgement.document!r} was judged for {query!r} in line "
+                    f"{before.place.rpartition(':')[2]} already"
+                )
+        right = {query for query, given in judged.items() if any(one.grade > 0 for one in given.values())}
         if not right:
             raise InputError(f"{file}: no query has a right document (a score above 0): there is nothing to measure")
         queries = {query: item for query, item in asked.items() if query in right}
@@ -104,25 +123,38 @@ class Dataset:
             folder,
             file.stem if file.parent.name == "qrels" else "qrels",
             queries,
-            {query: tuple(judged[query]) for query in queries},
-            len(asked) - len(queries),
+            {query: tuple(judged[query].values()) for query in queries},
+            frozenset(asked.keys() - queries.keys()),
             documents,
         )
 
 
-def _qrels_file(folder: Path, split: str | None) -> Path:
-    """The file of a split.
+def has_corpus(folder: Path) -> bool:
+    """Whether a data set has a corpus of its own."""
+    return _plain_or_packed(folder / _CORPUS).exists()
+
+
+def _plain_or_packed(file: Path) -> Path:
+    """The file, or the gzipped one where that alone is there."""
+    packed = file.with_name(f"{file.name}{PACKED}")
+    return packed if packed.exists() and not file.exists() else file
+
+
+def _read(written: WrittenJudgement, queries: Mapping[str, Item], documents: Corpus | None) -> tuple[str, Judgement]:
+    """A query and its judgement, by the ids that they have in the data set.
 
     Raises:
-        InputError: there is none; names those that are there.
+        InputError: there is no such query, or no such document in the corpus.
     """
-    if split is not None and Path(split).name != split:
-        raise InputError(f"split={split!r} is no name of a file in {folder / 'qrels'}")
-    named = folder / "qrels" / f"{split or DEFAULT_SPLIT}.tsv"
-    if named.is_file():
-        return named
-    if split is None and (folder / "qrels.tsv").is_file():
-        return folder / "qrels.tsv"
-    there = sorted(file.stem for file in (folder / "qrels").glob("*.tsv"))
-    way_out = f"there are the splits {', '.join(there)}" if there else "write it: query-id, corpus-id, score"
-    raise InputError(f"{named}: is not there; {way_out}")
+    query, judgement, place = written.query, written.judgement, written.judgement.place
+    if written.escaped:
+        query = meant(query, queries.__contains__, place) or query
+        # Without a corpus nobody knows the documents yet; a name that holds "%20" is rarer than one with a blank.
+        known = None if documents is None else meant(judgement.document, documents.has, place)
+        document = unescaped(judgement.document) if documents is None else known or judgement.document
+        judgement = replace(judgement, document=document)
+    if query not in queries:
+        raise InputError(f"{place}: {_QUERIES} has no query {query!r}")
+    if documents is not None and not documents.has(judgement.document):
+        raise InputError(f"{place}: {documents.file.name} has no document {judgement.document!r}")
+    return query, judgement

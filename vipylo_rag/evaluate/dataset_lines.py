@@ -1,7 +1,6 @@
-"""Lines of a data set: JSON objects with texts and pictures, and judgements. Every error names file, line and field."""
+"""Lines of a data set's corpus and queries: JSON objects with texts and pictures. Errors name file, line and field."""
 
 import json
-import math
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,20 +8,17 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, Final, Literal, TypeAlias
 
 from embedder.errors import InputError
+from vipylo_rag.evaluate.dataset_files import text_lines
 
 Modality: TypeAlias = Literal["text", "image", "mixed"]
 
-MOST_LINE_BYTES: Final = 16 * 2**20
 _MOST_ID_CHARACTERS: Final = 1000
-# Gains are summed: larger ones would overflow, and lose the small ones beside them long before.
-_MOST_SCORE: Final = 1e9
 _OWN_FIELDS: Final = frozenset({"_id", "title", "text", "image", "images", "language"})
-_QRELS_HEADER: Final = ["query-id", "corpus-id", "score"]
 
 
 @dataclass(frozen=True)
 class Item:
-    """One line of corpus.jsonl or queries.jsonl.
+    """One line of corpus.jsonl or queries.jsonl, or of these gzipped.
 
     Attributes:
         text: title and text, "" where there is none.
@@ -52,17 +48,8 @@ class Item:
         return "mixed" if self.text else "image"
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """How well a document answers a query: `grade` > 0 is right, and is its gain; others are judged wrong."""
-
-    document: str
-    grade: float
-    place: str = ""
-
-
 def read_items(file: Path, *, empty: bool = False) -> Iterator[Item]:
-    """The items of a JSONL file in order; blank lines are skipped. Pictures are looked for, not opened.
+    """The items of a JSONL file, plain or gzipped, in order; blank lines are skipped. Pictures are not opened.
 
     Args:
         empty: items without text and picture are given, too; otherwise they are an error.
@@ -72,7 +59,7 @@ def read_items(file: Path, *, empty: bool = False) -> Iterator[Item]:
     """
     seen: dict[str, int] = {}
     folder = file.parent.resolve()
-    for number, line in _lines(file):
+    for number, line in text_lines(file, folder):
         place = f"{file}:{number}"
         try:
             said = json.loads(line, parse_constant=_no_constant)
@@ -87,54 +74,6 @@ def read_items(file: Path, *, empty: bool = False) -> Iterator[Item]:
             raise InputError(f'{place}: the "_id" {item.id!r} is that of line {seen[item.id]} too')
         seen[item.id] = number
         yield item
-
-
-def read_judgements(file: Path) -> Iterator[tuple[str, Judgement]]:
-    """(query id, judgement) of a qrels file: query, document and score, parted by tabs; a header may be there.
-
-    Raises:
-        InputError: no such file, a line of another form, or a pair that is judged twice.
-    """
-    seen: dict[tuple[str, str], int] = {}
-    for number, line in _lines(file):
-        place = f"{file}:{number}"
-        columns = line.split("\t")
-        if len(seen) == 0 and [column.strip().casefold() for column in columns] == _QRELS_HEADER:
-            continue
-        if len(columns) != 3 or not columns[0] or not columns[1]:
-            raise InputError(f"{place}: is not query-id, corpus-id and score with tabs between them")
-        query, document, score = columns
-        try:
-            grade = float(score)
-        except ValueError:
-            grade = math.nan
-        if not math.isfinite(grade):
-            raise InputError(f"{place}: the score is {_short(score.strip())}, no number")
-        if abs(grade) > _MOST_SCORE:
-            raise InputError(f"{place}: the score is {_short(score.strip())}, beyond {_MOST_SCORE:,.0f}")
-        if (query, document) in seen:
-            raise InputError(f"{place}: {document!r} was judged for {query!r} in line {seen[query, document]} already")
-        seen[query, document] = number
-        yield query, Judgement(document, grade, place)
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """The lines with their numbers, without those that are blank."""
-    try:
-        with file.open("rb") as lines:
-            number = 0
-            while line := lines.readline(MOST_LINE_BYTES + 1):
-                number += 1
-                if len(line) > MOST_LINE_BYTES:
-                    raise InputError(f"{file}:{number}: the line is longer than {MOST_LINE_BYTES // 2**20} MiB")
-                try:
-                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    raise InputError(f"{file}:{number}: is no UTF-8: {error.reason}") from error
-                if text.strip():
-                    yield number, text
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
 
 
 def _item(said: dict[str, Any], folder: Path, place: str) -> Item:
@@ -153,10 +92,10 @@ def _id(said: Mapping[str, Any], place: str) -> str:
     value = said["_id"]
     id_ = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(id_, str) or not id_.strip():
-        raise InputError(f'{place}: "_id" is {_short(value)}, no text')
+        raise InputError(f'{place}: "_id" is {short(value)}, no text')
     # A tab or a line's end could stand in no qrels file; half a character in no file at all.
     if len(id_) > _MOST_ID_CHARACTERS or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in id_):
-        raise InputError(f'{place}: "_id" {_short(id_)} is too long, or has characters that are none')
+        raise InputError(f'{place}: "_id" {short(id_)} is too long, or has characters that are none')
     return id_
 
 
@@ -165,7 +104,7 @@ def _text(said: Mapping[str, Any], name: str, place: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise InputError(f'{place}: "{name}" is {_short(value)}, no text')
+        raise InputError(f'{place}: "{name}" is {short(value)}, no text')
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -180,30 +119,31 @@ def _image_values(said: Mapping[str, Any], place: str) -> list[tuple[str, Any]]:
     if several is None:
         return [] if one is None else [("image", one)]
     if not isinstance(several, list):
-        raise InputError(f'{place}: "images" is {_short(several)}, no list of paths')
+        raise InputError(f'{place}: "images" is {short(several)}, no list of paths')
     return [(f"images[{number}]", value) for number, value in enumerate(several)]
 
 
 def _image(value: Any, name: str, folder: Path, place: str) -> Path:
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f'{place}: "{name}" is {_short(value)}, no path')
+        raise InputError(f'{place}: "{name}" is {short(value)}, no path')
     # As Windows reads it, which knows both slashes: a data set must mean the same files everywhere.
     parts = PureWindowsPath(value)
     if parts.drive or parts.root or ".." in parts.parts:
-        raise InputError(f'{place}: "{name}" {_short(value)} is no path inside the data set\'s folder')
+        raise InputError(f'{place}: "{name}" {short(value)} is no path inside the data set\'s folder')
     path = folder / value
     try:
         inside, there = path.resolve().is_relative_to(folder), path.is_file()
     except (OSError, ValueError):  # too long, or no name a file can have
         inside, there = True, False
     if not inside:
-        raise InputError(f'{place}: "{name}" {_short(value)} is a link that leads out of the data set\'s folder')
+        raise InputError(f'{place}: "{name}" {short(value)} is a link that leads out of the data set\'s folder')
     if not there:
-        raise InputError(f'{place}: "{name}": there is no file {_short(value)} in {folder}')
+        raise InputError(f'{place}: "{name}": there is no file {short(value)} in {folder}')
     return path
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as errors show it."""
     said = repr(value)  # of a text: quoted, and with nothing in it that steers a terminal
     return said if len(said) <= 120 else said[:119] + "…"
 

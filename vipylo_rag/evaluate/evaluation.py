@@ -1,4 +1,4 @@
-"""`evaluate`: how well an index answers the queries of a data set."""
+"""`evaluate`: how well an index answers the queries of a data set; `score`: how well rankings in files do."""
 
 import time
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ from vipylo_rag.evaluate.comparison import between_modes, with_earlier
 from vipylo_rag.evaluate.corpus import Progress
 from vipylo_rag.evaluate.dataset import Dataset
 from vipylo_rag.evaluate.figures import DEFAULT_KS, checked_ks, groups
-from vipylo_rag.evaluate.ranking import Searching, search_queries
-from vipylo_rag.evaluate.result import Earlier, Evaluation, Measured, QueryResult
+from vipylo_rag.evaluate.result import Difference, Earlier, Evaluation, Measured, QueryResult
+from vipylo_rag.evaluate.runs import Run, named_runs, read_rankings
+from vipylo_rag.evaluate.searching import Searching, search_queries
 from vipylo_rag.evaluate.targets import Targets
 from vipylo_rag.index import MultimodalIndex
 from vipylo_rag.query import PageMode
@@ -65,16 +66,13 @@ def evaluate(
     chosen = _modes(index, dataset, modes)
     targets = Targets(index, tenant, corpus=dataset.corpus)
     wanted = {query: targets.wanted(given) for query, given in dataset.judgements.items()}
-    how = Searching(chosen, cuts, max(cuts), tenant, rerank, candidates)
+    how = Searching(chosen, max(cuts), tenant, rerank, candidates)
     queries = list(dataset.queries.values())
     tell = progress or (lambda stage, done, total: None)
-    results = tuple(
-        search_queries(index, queries, wanted, targets, how, lambda done: tell("search", done, len(queries)))
-    )
+    rankings = search_queries(index, queries, wanted, targets, how, lambda done: tell("search", done, len(queries)))
+    results = tuple(ranking.judged(cuts) for ranking in rankings)
     _check_searched(results, chosen)
-    differences = between_modes(results, chosen, cuts)
-    if against is not None:
-        differences += with_earlier(results, chosen, cuts, against)
+    differences = _differences(results, chosen, cuts, against)
     measured = Measured(
         dataset=dataset.name,
         split=dataset.split,
@@ -83,6 +81,7 @@ def evaluate(
         documents=len(index.sources(tenant=tenant)),
         pages=index.ledger.counts(tenant)["pages done"],
         empty=len(dataset.corpus.empty) if dataset.corpus else 0,
+        reserved=tuple(sorted(dataset.corpus.reserved)) if dataset.corpus else (),
         embedder=index.manifest.embedder.name,
         fingerprint=index.manifest.embedder.fingerprint,
         depth=how.depth,
@@ -91,6 +90,56 @@ def evaluate(
         seconds=time.monotonic() - begun,
     )
     return Evaluation(measured, chosen, cuts, results, groups(results, chosen, cuts), differences)
+
+
+def score(
+    runs: Sequence[Run], dataset: Dataset, *, ks: Sequence[int] = DEFAULT_KS, against: Earlier | None = None
+) -> Evaluation:
+    """Measure where the right documents stand in rankings that are there already: nothing is embedded or searched.
+
+    Each run is a mode, called by its tag, or by its file where tags do not tell the runs apart; the others are compared
+    with the first. A query that a run does not have found nothing in it, and counts 0.
+
+    Args:
+        runs: `Run.read(file)`, one or several.
+        dataset: with its corpus, or without (`corpus=False`).
+        ks, against: as in `evaluate`.
+
+    Example:
+        >>> runs = [Run.read("bm25.run"), Run.read("runs/hybrid.run")]       # doctest: +SKIP
+        >>> score(runs, Dataset.load("xquad-vi")).mean("ndcg@10", "hybrid")   # doctest: +SKIP
+
+    Raises:
+        InputError: no run, one twice, or one without any of the queries; a bad k; `against` is of other judgements.
+    """
+    begun = time.monotonic()
+    cuts = checked_ks(ks)
+    read = [read_rankings(mode, run, dataset, max(cuts)) for mode, run in named_runs(runs).items()]
+    results = tuple(ranking.judged(cuts) for rankings, _ in read for ranking in rankings)
+    modes = tuple(facts.mode for _, facts in read)
+    differences = _differences(results, modes, cuts, against)
+    measured = Measured(
+        dataset=dataset.name,
+        split=dataset.split,
+        queries=len(dataset.queries),
+        unjudged=dataset.unjudged,
+        documents=len(dataset.corpus) if dataset.corpus else None,
+        pages=None,
+        embedder=None,
+        fingerprint=None,
+        depth=max(cuts),
+        earlier=against.file if against else None,
+        runs=tuple(facts for _, facts in read),
+        seconds=time.monotonic() - begun,
+    )
+    return Evaluation(measured, modes, cuts, results, groups(results, modes, cuts), differences)
+
+
+def _differences(
+    results: Sequence[QueryResult], modes: Sequence[str], cuts: Sequence[int], against: Earlier | None
+) -> tuple[Difference, ...]:
+    found = between_modes(results, modes, cuts)
+    return found if against is None else found + with_earlier(results, modes, cuts, against)
 
 
 def _modes(index: MultimodalIndex, dataset: Dataset, asked: Sequence[PageMode] | None) -> tuple[PageMode, ...]:

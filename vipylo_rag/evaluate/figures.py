@@ -9,7 +9,6 @@ from embedder.errors import InputError
 from trainer.metrics import ndcg_at_k, recall_at_k, reciprocal_rank
 from vipylo_rag.evaluate.intervals import Values, intervals
 from vipylo_rag.evaluate.result import Group, GroupBy, QueryResult
-from vipylo_rag.query import PageMode
 
 DEFAULT_KS = (1, 5, 10, 100)
 _MAIN_K = 10
@@ -65,7 +64,7 @@ def table_of(results: Sequence[QueryResult], names: Sequence[str]) -> Values:
     return np.array([[result.metrics[name] for name in names] for result in results], dtype=np.float64)
 
 
-def groups(results: Sequence[QueryResult], modes: Sequence[PageMode], ks: Sequence[int]) -> tuple[Group, ...]:
+def groups(results: Sequence[QueryResult], modes: Sequence[str], ks: Sequence[int]) -> tuple[Group, ...]:
     """Each mode's queries all together; then by what they are made of and by language, where there are several."""
     names = metric_names(ks)
     made = []

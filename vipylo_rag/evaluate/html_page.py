@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from vipylo_rag.evaluate.corpus import Progress
-from vipylo_rag.evaluate.dataset import Dataset
+from vipylo_rag.evaluate.dataset import Corpus, Dataset
 from vipylo_rag.evaluate.html_pictures import PictureSheet
 from vipylo_rag.evaluate.html_tables import all_figures, differences_table, distributions, results_table
 from vipylo_rag.evaluate.html_worst import worst_section
@@ -25,7 +25,7 @@ def write_html(
     file: str | Path,
     evaluation: Evaluation,
     dataset: Dataset,
-    index: MultimodalIndex,
+    documents: MultimodalIndex | Corpus | None,
     *,
     worst: int = 12,
     picture_bytes: int = PICTURE_BYTES,
@@ -37,7 +37,8 @@ def write_html(
     Whoever gets the file sees the worst queries, and of the pages beside them small pictures and parts of their texts.
 
     Args:
-        index: the one that was evaluated, still open.
+        documents: what has the documents that are shown: the index that was evaluated, still open; of runs, the data
+            set's corpus (`dataset.corpus`), or None, and then their ids alone are shown.
         worst: how many of the worst queries are shown.
         picture_bytes: all pictures together.
         progress: called with "draw", how many of these queries are done, and how many there are.
@@ -48,7 +49,7 @@ def write_html(
     sheet = PictureSheet(picture_bytes)
     tell = progress or (lambda stage, done, total: None)
     cards = worst_section(
-        evaluation, dataset, index, sheet, count=worst, tenant=tenant, picture_bytes=picture_bytes,
+        evaluation, dataset, documents, sheet, count=worst, tenant=tenant, picture_bytes=picture_bytes,
         progress=lambda done, total: tell("draw", done, total),
     )  # fmt: skip
     style = (files("vipylo_rag.evaluate") / "page.css").read_text(encoding="utf-8")
@@ -87,18 +88,30 @@ def write_html(
 
 def _head(evaluation: Evaluation) -> str:
     measured = evaluation.measured
-    pages = f" ({measured.pages:,} {say('pages')})" if measured.pages != measured.documents else ""
+    facts = [f"{measured.queries:,} {say('queries')}"]
+    if measured.documents is not None:
+        several = measured.pages not in (None, measured.documents)
+        facts.append(
+            f"{measured.documents:,} {say('documents')}" + (f" ({measured.pages:,} {say('pages')})" if several else "")
+        )
+    if measured.embedder is not None:
+        facts.append(
+            f"{say('embedder')} <bdi>{escape(quoted(measured.embedder))}</bdi> "
+            f"<code>{escape(quoted((measured.fingerprint or '')[:12]))}</code>"
+        )
+    if measured.runs:
+        files = ", ".join(f"<bdi>{escape(quoted(run.file))}</bdi>" for run in measured.runs)
+        facts.append(f"{say('run files')}: {files}")
     return (
         f"<h1>{say('title')}: <bdi>{escape(quoted(measured.dataset))}</bdi> "
-        f"<small>{escape(quoted(measured.split))}</small></h1>"
-        f"<p class=quiet>{measured.queries:,} {say('queries')} · {measured.documents:,} {say('documents')}{pages} · "
-        f"{say('embedder')} <bdi>{escape(quoted(measured.embedder))}</bdi> <code>{measured.fingerprint[:12]}</code></p>"
+        f"<small>{escape(quoted(measured.split))}</small></h1><p class=quiet>{' · '.join(facts)}</p>"
     )
 
 
 def _definitions(evaluation: Evaluation) -> str:
     measured = evaluation.measured
-    lines = [say("ndcg"), say("recall"), say("mrr"), say("intervals"), say("ties", depth=measured.depth)]
+    ties = say("ties of runs" if measured.runs else "ties", depth=measured.depth)
+    lines = [say("ndcg"), say("recall"), say("mrr"), say("intervals"), ties]
     if measured.unjudged:
         lines.append(say("unjudged", count=measured.unjudged))
     if measured.empty:

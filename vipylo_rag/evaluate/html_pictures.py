@@ -33,6 +33,8 @@ class PictureSheet:
         """Pictures of a data set, by their paths. Those that cannot be read are left out."""
         allowed = self._left if most_bytes is None else min(self._left, most_bytes)
         for path in dict.fromkeys(paths):
+            if str(path) in self._files:  # a picture of a query and of a document
+                continue
             try:
                 picture = first_image(path)
             except DocumentError:

@@ -34,7 +34,7 @@ def all_figures(evaluation: Evaluation) -> str:
     names = metric_names(evaluation.ks)
     head = "".join(f"<th class=n>{shown_metric(name)}</th>" for name in names)
     rows = "".join(
-        f"<tr{_first(group)}><td>{group.mode}</td><td>{_group_name(group)}</td>"
+        f"<tr{_first(group)}><td>{shown_mode(group.mode)}</td><td>{_group_name(group)}</td>"
         + "".join(f"<td class=n>{_with_range(group.metrics[name])}</td>" for name in names)
         + "</tr>"
         for group in evaluation.groups
@@ -52,7 +52,8 @@ def differences_table(evaluation: Evaluation) -> str:
     rows = []
     for one in evaluation.differences:
         found = one.paired
-        what = f"{one.mode}: {say('earlier')}" if one.earlier else f"{one.mode} − {one.than}"
+        mode = shown_mode(one.mode)
+        what = f"{mode}: {say('earlier')}" if one.earlier else f"{mode} − {shown_mode(one.than)}"
         rows.append(
             f"<tr><td>{what}</td><td>{shown_metric(one.metric)}</td><td class=n>{found.queries}</td>"
             f"<td class=n>{found.difference.mean:+.3f}</td>"
@@ -88,7 +89,7 @@ def distributions(evaluation: Evaluation) -> str:
             continue
         counts = _counts(own, edges)
         parts.append(
-            f"<div class=spread><h3>{mode}</h3><div>{_stack(counts)}</div>"
+            f"<div class=spread><h3>{shown_mode(mode)}</h3><div>{_stack(counts)}</div>"
             f"<div>{_histogram([one.metrics[main] for one in own])}</div></div>"
         )
     return (
@@ -102,11 +103,16 @@ def shown_metric(name: str) -> str:
     return name.replace("ndcg", "nDCG").replace("mrr", "MRR")
 
 
+def shown_mode(name: str) -> str:
+    """HTML of a mode's name, which may be whatever a run file says."""
+    return f"<bdi>{escape(quoted(name))}</bdi>"
+
+
 def _group_row(group: Group, ks: Sequence[int]) -> str:
     main = main_k(ks)
     ndcg = group.metrics[f"ndcg@{main}"]
     cells = [
-        f"<td>{group.mode if group.by == 'all' else ''}</td><td>{_group_name(group)}</td>",
+        f"<td>{shown_mode(group.mode) if group.by == 'all' else ''}</td><td>{_group_name(group)}</td>",
         f"<td class=n>{group.queries}</td>",
         f"<td class=n><b>{ndcg.mean:.3f}</b></td><td class=bar>{_bar(ndcg, 0.0, 1.0)}</td>",
         f"<td class=n>{group.metrics[f'mrr@{main}'].mean:.3f}</td>",

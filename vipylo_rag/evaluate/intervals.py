@@ -16,6 +16,8 @@ Values = npt.NDArray[np.float64]
 
 LEVEL: Final = 0.95
 SEED: Final = 20060806
+# Below, an interval says little more than which values there are: of two, it is the two.
+LEAST_QUERIES: Final = 5
 MOST_RESAMPLES: Final = 10_000
 _LEAST_RESAMPLES: Final = 1000
 # Draws of one mean's intervals: 10,000 resamples of 1,000 queries take a tenth of a second.
@@ -27,8 +29,8 @@ _DRAWS_AT_ONCE: Final = 2_000_000
 class Interval:
     """A mean and its 95 % confidence interval.
 
-    `low` and `high` are None where the values do not tell: fewer than two of them, or all equal (resampling these would
-    claim to be certain).
+    `low` and `high` are None where the values do not tell: fewer than five of them, or all equal (resampling these
+    would claim to be certain).
     """
 
     mean: float
@@ -71,7 +73,7 @@ def intervals(values_QM: Values) -> list[Interval]:
     """
     queries = len(values_QM)
     means = [math.fsum(column) / queries for column in values_QM.T]
-    if queries < 2:
+    if queries < LEAST_QUERIES:
         return [Interval(mean) for mean in means]
     drawn_BM = np.concatenate(list(_resampled_means(values_QM)))
     return [_bca(column, mean, drawn) for column, mean, drawn in zip(values_QM.T, means, drawn_BM.T, strict=True)]

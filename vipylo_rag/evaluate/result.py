@@ -12,7 +12,6 @@ from vipylo_rag.evaluate.dataset_lines import Modality
 from vipylo_rag.evaluate.intervals import LEVEL, SEED, Interval, Paired
 from vipylo_rag.evaluate.outputs import FORMAT, written
 from vipylo_rag.evaluate.targets import Unit
-from vipylo_rag.query import PageMode
 
 GroupBy: TypeAlias = Literal["all", "modality", "language"]
 
@@ -32,11 +31,12 @@ class Right:
 
 @dataclass(frozen=True)
 class FoundDocument:
-    """A document in a query's ranking. `page_id` is the page (of a document, the best one) in the index."""
+    """A document in a query's ranking. `page_id` is the page (of a document, the best one) in the index, None where the
+    ranking is a file's."""
 
     id: str
     score: float
-    page_id: str
+    page_id: str | None
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class QueryResult:
         language: as the data set says, else as detected; None for a picture without words.
         right: all right documents, those that were found first, by rank.
         found: the ranking, best first.
-        tied: a right document and a wrong one have the same score, so that chance (the pages' ids) set their order.
+        tied: a right document and a wrong one have the same score, so that chance (pages' ids, names) set their order.
         error: why nothing was found, where the query itself was at fault.
     """
 
     query: str
-    mode: PageMode
+    mode: str
     modality: Modality
     language: str | None
     unit: Unit
@@ -77,7 +77,7 @@ class QueryResult:
 class Group:
     """The means of a group of queries in a mode, with their intervals. `value` is "" for all of them."""
 
-    mode: PageMode
+    mode: str
     by: GroupBy
     value: str
     queries: int
@@ -88,11 +88,27 @@ class Group:
 class Difference:
     """A mode against another one, or against itself in an earlier evaluation (`earlier`), over the queries of both."""
 
-    mode: PageMode
-    than: PageMode
+    mode: str
+    than: str
     earlier: bool
     metric: str
     paired: Paired
+
+
+@dataclass(frozen=True)
+class ReadRun:
+    """A run file that was scored as a mode.
+
+    Attributes:
+        unknown_queries: how many queries of the run are none of the data set's.
+        unknown_documents: how many of the documents that were looked at are not in the data set's corpus.
+    """
+
+    mode: str
+    file: str
+    tag: str | None
+    unknown_queries: int = 0
+    unknown_documents: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,10 @@ class Measured:
     """What was measured, and with what.
 
     Attributes:
-        documents: sources of the index; `pages` of them.
+        documents: sources of the index; `pages` of them. Of runs, documents of the corpus that was at hand, or None.
+        embedder, fingerprint: of the index; None where runs were scored.
+        runs: the files, where rankings were read and nothing was searched.
+        reserved: fields of the corpus's documents that are not stored, as the index has its own of these names.
         empty: documents of the corpus without text and picture, which are not embedded.
         unjudged: queries of the file without a right document, which are left out.
         depth: how far down each ranking was read; beyond it a document counts as not found.
@@ -112,20 +131,22 @@ class Measured:
     split: str
     queries: int
     unjudged: int
-    documents: int
-    pages: int
-    embedder: str
-    fingerprint: str
+    documents: int | None
+    pages: int | None
+    embedder: str | None
+    fingerprint: str | None
     depth: int
     candidates: int | None = None
     earlier: str | None = None
     empty: int = 0
+    reserved: tuple[str, ...] = ()
+    runs: tuple[ReadRun, ...] = ()
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of `evaluate`.
+    """The result of `evaluate` or of `score`.
 
     Attributes:
         modes: in the order asked for; the first is the one that others are compared with.
@@ -134,17 +155,17 @@ class Evaluation:
     """
 
     measured: Measured
-    modes: tuple[PageMode, ...]
+    modes: tuple[str, ...]
     ks: tuple[int, ...]
     results: tuple[QueryResult, ...]
     groups: tuple[Group, ...]
     differences: tuple[Difference, ...] = field(default=())
 
-    def of(self, mode: PageMode) -> tuple[QueryResult, ...]:
+    def of(self, mode: str) -> tuple[QueryResult, ...]:
         """The queries' results in a mode."""
         return tuple(result for result in self.results if result.mode == mode)
 
-    def mean(self, metric: str, mode: PageMode | None = None) -> float:
+    def mean(self, metric: str, mode: str | None = None) -> float:
         """The mean of a metric ("ndcg@10", "recall@5", "mrr@10", ...) over all queries of a mode (the first).
 
         Raises:
@@ -180,7 +201,7 @@ class Earlier:
 
     file: str
     depth: int
-    results: Mapping[tuple[PageMode, str], tuple[Right, ...]]
+    results: Mapping[tuple[str, str], tuple[Right, ...]]
 
     @classmethod
     def read(cls, file: str | Path) -> "Earlier":

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from embedder.errors import InputError
 from vipylo_rag.evaluate.dataset import Corpus
-from vipylo_rag.evaluate.dataset_lines import Judgement
+from vipylo_rag.evaluate.dataset_judgements import Judgement
 from vipylo_rag.opened import OpenedIndex
 from vipylo_rag.search import Hit
 from vipylo_rag.tenants import check_tenant
@@ -40,6 +40,11 @@ class Wanted:
     unit: Unit
     grades: Mapping[Target, float]
     ids: Mapping[Target, str]
+
+    @property
+    def grades_by_id(self) -> dict[str, float]:
+        """`grades` by the ids that are written in qrels."""
+        return {self.ids[target]: grade for target, grade in self.grades.items()}
 
     def target(self, hit: Hit) -> Target:
         """What a hit counts as."""

@@ -1,18 +1,19 @@
 """Rankings and judgements as TREC files, so that trec_eval and its kin can check the figures."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 import numpy as np
 
 from embedder.errors import InputError
-from vipylo_rag.evaluate.dataset_lines import Judgement
+from vipylo_rag.evaluate.dataset_judgements import Judgement
 from vipylo_rag.evaluate.outputs import written
 from vipylo_rag.evaluate.result import Evaluation, QueryResult
+from vipylo_rag.evaluate.trec_ids import escaped
 
-_BLANK = re.compile(r"[\s%]")
+TAG: Final = "vipylo-"
 
 
 def write_runs(evaluation: Evaluation, judgements: Mapping[str, Sequence[Judgement]], folder: str | Path) -> list[Path]:
@@ -33,16 +34,21 @@ def write_runs(evaluation: Evaluation, judgements: Mapping[str, Sequence[Judgeme
     files = []
     for mode in evaluation.modes:
         lines = [line for result in evaluation.of(mode) for line in _run_lines(result)]
-        files.append(place / f"{mode}.run")
+        files.append(place / f"{quote(mode, safe='')}.run")
         written(files[-1], "".join(lines).encode("utf-8", "replace"))
     judged = [
-        f"{_plain(query)} 0 {_plain(one.document)} {_grade(one.grade)}\n"
+        f"{escaped(query)} 0 {escaped(one.document)} {_grade(one.grade)}\n"
         for query, given in judgements.items()
         for one in given
     ]
     files.append(place / "qrels.txt")
     written(files[-1], "".join(judged).encode("utf-8", "replace"))
     return files
+
+
+def fractional(judgements: Mapping[str, Sequence[Judgement]]) -> int:
+    """How many grades are no whole numbers: trec_eval cuts off their fractions, and its nDCG is another then."""
+    return sum(not one.grade.is_integer() for given in judgements.values() for one in given)
 
 
 def _run_lines(result: QueryResult) -> list[str]:
@@ -52,14 +58,12 @@ def _run_lines(result: QueryResult) -> list[str]:
         if not score < below:
             score = np.nextafter(below, np.float32(-np.inf), dtype=np.float32)
         below = score
-        lines.append(f"{_plain(result.query)} Q0 {_plain(one.id)} {rank} {float(score)!r} vipylo-{result.mode}\n")
+        lines.append(
+            f"{escaped(result.query)} Q0 {escaped(one.id)} {rank} {float(score)!r} {TAG}{escaped(result.mode)}\n"
+        )
     return lines
 
 
 def _grade(grade: float) -> str:
     """In full: trec_eval reads whole numbers, so 1e+06 as 1. A fraction is written as it is, for others."""
     return str(int(grade)) if grade.is_integer() else repr(grade)
-
-
-def _plain(id_: str) -> str:
-    return _BLANK.sub(lambda match: quote(match[0]), id_)

@@ -69,9 +69,9 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
         "MRR@k: trung bình của 1 / hạng của tài liệu đúng đầu tiên; 0 nếu không có trong k kết quả đầu.",
     ),
     "intervals": (
-        "Intervals: BCa bootstrap over queries, fixed seed. None is given for fewer than two queries, or where all "
-        "have the same value.",
-        "Khoảng tin cậy: bootstrap BCa trên các truy vấn, hạt giống cố định. Không có nếu ít hơn hai truy vấn, hoặc "
+        "Intervals: BCa bootstrap over queries, fixed seed. None is given for fewer than five queries, or where "
+        "all have the same value.",
+        "Khoảng tin cậy: bootstrap BCa trên các truy vấn, hạt giống cố định. Không có nếu ít hơn năm truy vấn, hoặc "
         "mọi giá trị bằng nhau.",
     ),
     "ties": (
@@ -80,6 +80,13 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
         "Tài liệu cùng điểm đứng theo thứ tự của tìm kiếm (theo mã trang). Tài liệu đúng sau hạng {depth} coi như "
         "không thấy.",
     ),
+    "ties of runs": (
+        "Documents with equal scores stand as in trec_eval: by name, the last of the alphabet first. A right document "
+        "beyond rank {depth} counts as not found; so does every one of a query that a run does not have.",
+        "Tài liệu cùng điểm đứng như trong trec_eval: theo tên, xếp ngược bảng chữ cái. Tài liệu đúng sau hạng {depth} "
+        "coi như không thấy; truy vấn không có trong tệp xếp hạng cũng vậy.",
+    ),
+    "run files": ("rankings from files", "xếp hạng đọc từ tệp"),
     "unjudged": (
         "{count} queries without a right document in the split are left out.",
         "{count} truy vấn không có tài liệu đúng trong phần này được bỏ qua.",

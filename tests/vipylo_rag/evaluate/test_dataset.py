@@ -116,7 +116,7 @@ def test_nothing_to_measure(write_dataset: WriteDataset, tmp_path: Path) -> None
 
 
 def test_a_line_of_a_gigabyte_is_refused_early(write_dataset: WriteDataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vipylo_rag.evaluate.dataset_lines.MOST_LINE_BYTES", 2**20)
+    monkeypatch.setattr("vipylo_rag.evaluate.dataset_files.MOST_LINE_BYTES", 2**20)
     folder = write_dataset(CORPUS, QUERIES, QRELS)
     (folder / "corpus.jsonl").write_bytes(b'{"_id": "' + b"x" * (2**20 + 10))
     with pytest.raises(InputError, match=r"corpus\.jsonl:1: the line is longer than 1 MiB"):
