@@ -4,7 +4,9 @@ with.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from vipylo_rag.graph.elements import NAME
@@ -18,7 +20,20 @@ _DOUBLE: Final = "欧阳|司马|诸葛|上官|皇甫|令狐|慕容|司徒|东方
 _FAMILY: Final = rf"(?:{_DOUBLE}|[{_FAMILIES}])"
 _TITLE: Final = (
     "先生|女士|小姐|教授|博士|医生|医师|护士|经理|总经理|主任|董事长|总监"
-    "|律师|老师|工程师|同志|校长|院长|部长|市长|书记|主席|总裁|院士|处长|科长|局长"
+    "|律师|老师|工程师|同志|校长|院长|部长|市长|书记|主席|总裁|院士|处长|科长|局长|主管|组长|班长|队长|店长|厂长|站长|船长|机长"
+    "|护士长|技术员|会计|秘书|法官|检察官|警官|药剂师|设计师|师傅"
+)
+# Said of a person, whose name follows at once: "会员赵雅琴来电".
+_ROLE: Final = (
+    "会员|成员|客户|顾客|用户|乘客|住户|业主|租户|租客|患者|病人|学生|同学|员工|职员|工人|司机|旅客|游客|客人|嘉宾|投保人|申请人"
+    "|经理|总经理|副总经理|主任|副主任|主管|组长|班长|队长|店长|厂长|站长|船长|机长|董事长|董事|总监|总裁|主席|书记|部长|局长|处长|科长|院长|校长|市长"
+    "|教授|博士|医生|医师|护士|护士长|药剂师|技师|技术员|工程师|设计师|电工|会计|出纳|秘书|律师|法官|检察官|警官|老师|教师|师傅|保安|值班员|操作员|检验员"
+    "|维修员|管理员|采购员|销售员|记者|作家|演员|导演|歌手"
+)
+# What follows a name in a sentence.
+_AFTER_NAME: Final = (
+    "[的在于说和与及、，。；：,.;:（(将已并因从被把就也对向给为是有请问签报等！？]|先生|女士|来电|来信|来访|表示|指出|认为|要求|提出|负责|主持|更换"
+    "|检查|完成|发现|确认|批准|反映|投诉|申请|签字|签名|担任|参加|汇报|到达|提交|收到|购买|出席|代表|宣布|介绍"
 )
 _BEFORE: Final = (
     "姓名|联系人|负责人|法定代表人|代表人|代表|出租人|承租人|出租方|承租方|买方|卖方|患者|病人|医生|医师|作者|签字|签名|审核人|制表人|经办人|收件人|寄件人|投保人"
@@ -38,6 +53,9 @@ _PEOPLE: Final = (
         rf"|签发人)[ \t]*[:：][ \t]*"
         rf"(?P<name>[{HAN}]{{2,4}})(?![{HAN}])"
     ),
+    re.compile(
+        rf"(?:{_ROLE})(?P<name>{_FAMILY}(?![{_NO_GIVEN}])[{HAN}](?:(?![{_NO_GIVEN}])[{HAN}])?)(?={_AFTER_NAME}|(?![{HAN}]))"
+    ),
     re.compile(rf"(?:由|请|找)(?P<name>{_FAMILY}[{HAN}]{{1,2}})(?=负责|主持|签|编写|撰写|担任|审核|批准|联系)"),
 )
 _FUNCTION: Final = (
@@ -48,7 +66,12 @@ _SUFFIX: Final = (
     "|中学|小学|出版社|博物馆|图书馆|事务所|派出所|工厂|电视台|基金会|公安局|税务局|管理局|监督局|教育局|卫生局|"
     "教育部|卫生部|财政部|商务部|外交部|国防部|公安部"
 )
-_CUT = re.compile(rf"[{_FUNCTION}]|^(?:甲方|乙方|丙方|供方|需方|名称|单位|卖方|买方|标准|如|即)")
+# What a clause has before an organisation, and an organisation's name does not begin with.
+_CUT = re.compile(
+    rf"[{_FUNCTION}]|根据|按照|依照|遵照|通过|经过|由于|关于|联系|通知|包括|属于|成立|加入|选择|使用|提供|位于|防止|许多|許多|"
+    r"(?:[一二两三四五六七八九十几数多每整全\d]+|任意|其中)(?:家|个|個|所|座|间|名|大)|"
+    r"^(?:甲方|乙方|丙方|供方|需方|名称|单位|卖方|买方|标准|如|即)"
+)
 # Such characters are inside names as well.
 _INSIDE_NAMES: Final = frozenset(
     [
@@ -114,6 +137,18 @@ _GENERIC: Final = frozenset(
     )
     for suffix in (*_SUFFIX.split("|"),)
 )
+# "航空公司" is a kind, and with what stands before it a name; behind a line's end it is the rest of one.
+_KIND: Final = (
+    "航空|电信|电力|保险|物流|运输|通信|通讯|通话|工程|科技|技术|贸易|商贸|电子|设备|机械|制造|建筑|建设|装饰|食品|医药|制药|化工|能源|环保|信息|网络|软件|传媒"
+    "|文化|教育|咨询|管理|服务|投资|实业|发展|国际|集团|股份|房地产|置业|旅游|汽车|服装|纺织|印刷|包装|家具|家电|五金|塑料|钢铁|矿业|农业|水产|酒店|餐饮"
+    "|证券|基金|信托|租赁|担保|安保|保安|搬家|快递|外卖|清洁|供水|供电|自来水|燃气|石油|铁路|公交|出租车|广告|设计|研究|国家|公立|私立|私人|民营|地方|综合|中心"
+    "|人寿|财产|进出口|自动化|材料|仪器|仪表|光电|生物|健康|新能源"
+)
+_ONLY_KIND = re.compile(rf"(?:{_KIND})+(?:{_SUFFIX})")
+_BROKEN = re.compile(rf"(?<=[{HAN}）)])[ \t]*\n[ \t]*(?=[{HAN}（(])")
+_GOES_ON = re.compile(rf"(?:{_KIND})*(?:{_SUFFIX})")
+_CLOSED = re.compile(rf"(?:{_SUFFIX}|部|人|方|号|址|期|额|名称|单位)$")
+_WIDE: Final = 18
 _ORGANISATION = re.compile(rf"[{HAN}A-Za-z0-9（）()·&]{{2,26}}?(?:{_SUFFIX})(?![{HAN}]{{0,2}}(?:{_SUFFIX}))")
 _PLACES: Final = (
     "北京|上海|天津|重庆|河北|山西|辽宁|吉林|黑龙江|江苏|浙江|安徽|福建|江西|山东|河南|湖北|湖南|广东|海南|四川|贵州|云南|陕西|甘肃|青海|台湾|内蒙古|广西"
@@ -128,7 +163,8 @@ _AREA = re.compile(
 )
 _NO_AREA: Final = re.compile(
     r".*(?:城市|都市|超市|上市|门市|股市|地区|社区|园区|小区|灾区|景区|校区|市区|郊区|厂区|山区|城区|区县|公路|道路|铁路|电路|线路|网路|通路|思路|出路"
-    r"|马路|回路|短路|开路|高速|乡镇|城镇|城乡|各市|本市|全市|本县|一路|旁路|管路|油路|水路|气路)"
+    r"|[心语街费息公作活车验诊住居商禁控检存储装卸候办等吸]区|[几一二两三四五六七八九十多数每整全自该本此].*|"
+    r"马路|回路|短路|开路|高速|乡镇|城镇|城乡|各市|本市|全市|本县|一路|旁路|管路|油路|水路|气路)"
 )
 _TITLED = re.compile(r"《(?P<name>[^《》\n]{2,40})》")
 
@@ -137,6 +173,9 @@ def chinese_names(text: str) -> Iterator[Found]:
     """The Chinese names in a text: works in 《》, people, organisations, places."""
     if not re.search(rf"[{HAN}]", text):
         return
+    text, seams = _without_breaks(text)
+    shifts = [shift for _, shift in seams]
+    starts = [at for at, _ in seams]
     taken: list[tuple[int, int]] = []
 
     def free(start: int, end: int) -> bool:
@@ -145,7 +184,24 @@ def chinese_names(text: str) -> Iterator[Found]:
     for one in [*_works(text), *_organisations(text), *_people(text), *_places(text)]:
         if free(one.start, one.end):
             taken.append((one.start, one.end))
-            yield one
+            begin = shifts[bisect_right(starts, one.start) - 1]
+            finish = shifts[bisect_right(starts, one.end - 1) - 1]
+            yield replace(one, start=one.start + begin, end=one.end + finish)
+
+
+def _without_breaks(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """A text without the line ends inside sentences and names; (place in it, how much further that is in the text) from
+    each seam on."""
+    parts: list[str] = []
+    seams, begin, length = [(0, 0)], 0, 0
+    for broken in _BROKEN.finditer(text):
+        line = text[text.rfind("\n", 0, broken.start()) + 1 : broken.start()]
+        if len(line) >= _WIDE or (_GOES_ON.match(text, broken.end()) and len(line) >= 2 and not _CLOSED.search(line)):
+            parts.append(text[begin : broken.start()])
+            length += broken.start() - begin
+            begin = broken.end()
+            seams.append((length, begin - length))
+    return "".join([*parts, text[begin:]]), seams
 
 
 def _works(text: str) -> Iterator[Found]:
@@ -158,7 +214,13 @@ def _organisations(text: str) -> Iterator[Found]:
         begin = _own_start(match[0])
         name = match[0][begin:]
         balanced = name.count("（") == name.count("）") and name.count("(") == name.count(")")
-        if len(name) >= 4 and balanced and name not in _GENERIC and re.search(rf"[{HAN}]", name):
+        if (
+            len(name) >= 4
+            and balanced
+            and name not in _GENERIC
+            and not _ONLY_KIND.fullmatch(name)
+            and re.search(rf"[{HAN}]", name)
+        ):
             yield Found(NAME, name, match.start() + begin, match.end())
 
 
@@ -190,7 +252,8 @@ def _people(text: str) -> Iterator[Found]:
 
 
 _GENERIC_PERSON: Final = (
-    "经理|工程|主管|技术|高级|金融|万元|方案|任何|余额|文件|石油|安全|段落|温度|金额|时间|高等|程序|方法"
+    "经理|工程|主管|技术|高级|金融|万元|方案|任何|余额|文件|石油|安全|段落|温度|金额|时间|高等|程序|方法|方面|方便|马上|高度|高效|高兴|白色|黄色|黄金"
+    "|任务|任职|任命|余下|江湖|江苏|毛病|万一|雷达|石头|牛奶|马路|施工|施行|武器|康复|温馨|陆续|钱款|顾问|关于|关系|关注|汪洋|常见|常用"
 )
 
 

@@ -1,75 +1,42 @@
 """Names of people, organisations and places: in Vietnamese and English by their capitals and the words around them."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from vipylo_rag.graph import rules_words as words
 from vipylo_rag.graph.elements import NAME
 from vipylo_rag.graph.rules_chinese import chinese_names
-from vipylo_rag.graph.rules_text import HAN, Found, PageText, has_vietnamese
+from vipylo_rag.graph.rules_lines import Candidate, Word, head_length, is_abbreviation, lines_of, made
+from vipylo_rag.graph.rules_organisations import foreign_names, organisation_at
+from vipylo_rag.graph.rules_roles import is_syllable, person_after, role_length
+from vipylo_rag.graph.rules_text import Found, PageText, has_vietnamese
 
-_LETTER = rf"(?!\d|_|[{HAN}\u3040-\u30ff\uac00-\ud7af\ue000])\w"
-_WORD = re.compile(
-    rf"(?<![^\W{HAN}])(?:{_LETTER})++(?!\d)(?:['’-](?:{_LETTER})++|\.(?=(?:{_LETTER})++\.)|(?<=\.)(?:{_LETTER})++)*"
-)
-# What may stand between two words of one name.
-_JOINT = re.compile(r"[ \t]{1,2}|[ \t]?&[ \t]?|\.[ \t]?|[ \t]?[-–][ \t]?(?=\w)|\n")
 _INNER: Final = frozenset(
     {"of", "and", "de", "van", "von", "der", "den", "la", "del", "di", "da", "và", "for", "the", "bin", "al", "du"}
 )
-# First words of organisations by the first of these: looked up at every word of every page.
-_HEADS: Final = {
-    first: tuple(tuple(head.split()) for head in words.ORGANISATION_HEADS if head.split()[0] == first)
-    for first in {head.split()[0] for head in words.ORGANISATION_HEADS}
-}
+_BEFORE_COLONS: Final = words.NAME_FIELDS | {*words.ROLES, *words.WEAK_ROLES}
 _LONGEST: Final = 12
-_MOST_LETTERS: Final = 40
-
-
-@dataclass(frozen=True)
-class _Word:
-    """A word in Latin letters, and what tells whether its capital means anything."""
-
-    text: str
-    start: int
-    end: int
-    opens: bool  # a sentence, a line, a cell or a quotation begins here
-    joined: bool  # only a joint stands between it and the word before
-    gap: str
-
-    @property
-    def folded(self) -> str:
-        return self.text.casefold()
-
-    @property
-    def capital(self) -> bool:
-        return self.text[0].isupper()
-
-    @property
-    def capitals(self) -> bool:
-        return len(self.text) > 1 and self.text.isupper()
 
 
 def names(page: PageText) -> list[Found]:
     """The names on a page, in order of their places."""
     text = page.open
-    found = [*_latin(text, page), *chinese_names(text)]
+    found = [*_latin(text, page), *(() if page.languages.japanese else chinese_names(text))]
     found.sort(key=lambda one: (one.start, -one.end))
     return found
 
 
 def _latin(text: str, page: PageText) -> list[Found]:
-    lines = _lines(text)
+    lines = lines_of(text)
     small = Counter(word.folded for line in lines for word in line if not word.capital)
     # Vietnamese words that stand small next to each other: "Máy bơm" at a sentence's begin is no name then.
     spoken = page.vietnamese
-    seen: dict[str, list[_Candidate]] = {}
+    seen: dict[str, list[Candidate]] = {}
     for line in lines:
         titled = not _ends_sentence(text, line[-1].end) and _is_titled(line)
-        for candidate in _candidates(line, titled, small, spoken):
+        foreign = page.languages.foreign(line[0].start)
+        for candidate in foreign_names(line) if foreign else _candidates(line, titled, small, spoken):
             seen.setdefault(candidate.name.casefold(), []).append(candidate)
     found = []
     for same in seen.values():
@@ -77,53 +44,6 @@ def _latin(text: str, page: PageText) -> list[Found]:
             best = _best_written([one.name for one in same])
             found += [Found(NAME, best, one.start, one.end) for one in same]
     return found
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A run of capitalised words, and whether it is a name for sure; one that is not can be the same as one that is."""
-
-    name: str
-    start: int
-    end: int
-    sure: bool
-
-
-def _lines(text: str) -> list[list[_Word]]:
-    """The words of a text, in lines; a line that goes on below, as a paragraph's does, is one with the next."""
-    lines: list[list[_Word]] = []
-    last_end, width, line_start = -1, 0, 0
-    for match in _WORD.finditer(text):
-        if match.end() - match.start() > _MOST_LETTERS:
-            continue
-        gap = text[max(last_end, match.start() - 40, 0) : match.start()] if last_end >= 0 else "\n\n"
-        broken = "\n" in gap
-        if broken:
-            width = last_end - line_start
-            line_start = match.start()
-        flows = gap.strip(" \t") == "\n" and width >= 45
-        opens = not lines or (broken and not flows) or bool(_OPENS.search(gap))
-        if re.fullmatch(r"\.\s+", gap) and not _is_abbreviation(text[max(0, last_end - 8) : last_end]):
-            opens = True
-        word = _Word(
-            match[0], match.start(), match.end(), opens, bool(_JOINT.fullmatch(gap)) and (not broken or flows), gap
-        )
-        if (broken and not flows) or not lines:
-            lines.append([])
-        lines[-1].append(word)
-        last_end = match.end()
-    return lines
-
-
-# Whatever is no blank, comma or joint begins something: a cell, a list's item, a quotation.
-_OPENS = re.compile(r"[^\s,&'’.-]|\t|   |\s-\s|\.\.")
-_ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:[A-ZĐ]|Mr|Mrs|Ms|Dr|Prof|St|Co|Ltd|Inc|Corp|TP|BS|TS|ThS|GS|PGS|Tx|Q|P|H|No|Jr|Sr)$"
-)
-
-
-def _is_abbreviation(before: str) -> bool:
-    return bool(_ABBREVIATION.search(before))
 
 
 _SENTENCE_ENDS: Final = frozenset(".!?…")
@@ -135,38 +55,48 @@ def _ends_sentence(text: str, end: int) -> bool:
     return rest[-1:] in _SENTENCE_ENDS and rest != ""
 
 
-def _is_titled(line: list[_Word]) -> bool:
+def _is_titled(line: list[Word]) -> bool:
     """Whether most words of a line have capitals, as in headings and column heads: there they mean nothing."""
     told = [word for word in line if word.folded not in words.ENGLISH_IDLE and len(word.text) > 1]
     return len(line) <= 14 and len(told) >= 1 and sum(word.capital for word in told) >= 0.75 * len(told)
 
 
-def _candidates(line: list[_Word], titled: bool, small: Counter[str], spoken: bool) -> Iterator[_Candidate]:
+def _candidates(line: list[Word], titled: bool, small: Counter[str], spoken: bool) -> Iterator[Candidate]:
     n = 0
     while n < len(line):
-        head = _head_length(line, n)
-        if head and (organisation := _organisation(line, n, head)):
+        head = head_length(line, n)
+        if head and (organisation := organisation_at(line, n, head, small)):
             yield organisation[0]
             n = organisation[1]
+            continue
+        if role := role_length(line, n, small):
+            n += role
+            if end := person_after(line, n - role, n, small, spoken):
+                yield from made(line, n, end, sure=True)
+                n = end
             continue
         if not line[n].capital:
             n += 1
             continue
-        end = _run_end(line, n)
+        end = _run_end(line, n, small)
         yield from _of_run(line, n, end, titled, small, spoken)
         n = end
 
 
-def _run_end(line: list[_Word], n: int) -> int:
-    """Where a run of capitalised words ends; particles are inside only."""
+def _run_end(line: list[Word], n: int, small: Counter[str]) -> int:
+    """Where a run of capitalised words ends, before a person's role at the latest; particles are inside only."""
     end = n + 1
     at = end
     while (
         at < len(line) and at - n < _LONGEST and line[at].joined and (not line[at].opens or line[at].gap.strip() == ".")
     ):
-        if line[at].gap == ". " and not _is_abbreviation(" " + line[at - 1].text):
+        if line[at].gap == ". " and not is_abbreviation(" " + line[at - 1].text):
             break
         if line[at].capital:
+            if line[at - 1].folded not in ("of", "for", "and") and role_length(line, at, small):
+                break
+            if _is_another_person(line, at):
+                break
             # "CÔNG TY Minh" and "THE Pump": a heading in capitals and what follows it are two things
             if line[at].capitals != line[n].capitals and "\n" in line[at].gap:
                 break
@@ -177,101 +107,85 @@ def _run_end(line: list[_Word], n: int) -> int:
     return end
 
 
-def _head_length(line: list[_Word], n: int) -> int:
-    """How many words from here are the first words of a Vietnamese organisation's name."""
-    for parts in _HEADS.get(line[n].folded, ()):
-        if len(line) > n + len(parts) and all(
-            line[n + k].folded == part and line[n + k].joined for k, part in enumerate(parts) if k
-        ):
-            return len(parts)
-    return 0
+def _is_another_person(line: list[Word], at: int) -> bool:
+    """ "New Zealand's Adam Hall", "Nguyễn Minh Thuyết & Nguyễn Văn Hiệp"."""
+    if line[at].text in words.FIRST_NAMES:
+        return line[at - 1].text.endswith(("'s", "’s"))
+    return line[at].gap.strip() == "&" and line[at].text in words.VIETNAMESE_FAMILIES
 
 
-def _organisation(line: list[_Word], n: int, head: int) -> tuple[_Candidate, int] | None:
-    """ "Công ty TNHH Cơ khí Minh Long": from its first word to the last capitalised one."""
-    at, end, own = n + head, 0, 0
-    capitals = all(word.capitals for word in line[n : n + head])
-    while (
-        at < len(line)
-        and at - n < 16
-        and line[at].joined
-        and (not line[at].opens or line[at].gap.strip() in {"-", "–", "&"})
-    ):
-        word = line[at]
-        inner = word.folded in words.ORGANISATION_INNER
-        if word.capital and (word.capitals or not capitals or word.folded in ("tnhh", "mtv", "cp")):
-            # A new head inside: "Công ty A và Ngân hàng B"
-            if at > n + head and _head_length(line, at) and line[at - 1].folded in ("và", "với"):
-                break
-            end = at + 1
-            own += word.folded not in ("tnhh", "mtv", "cp")
-            # "Bộ Y tế", "Sở Xây dựng": only a compound's first syllable has a capital
-            if at + 1 < len(line) and line[at + 1].joined and not line[at + 1].capital and inner is not None:
-                after = line[at + 1]
-                if (
-                    after.folded in words.ORGANISATION_INNER
-                    and after.folded not in ("và", "một", "hai")
-                    and word.folded not in ("tnhh", "mtv", "cp")
-                ):
-                    end = at + 2
-        elif not inner:
-            break
-        at += 1
-    if not end or not own:
-        return None
-    while end > n + head and line[end - 1].folded in ("và", "&"):
-        end -= 1
-    short = head == 1 and line[n].folded in ("bộ", "sở", "cục", "viện", "trường")
-    if short and not line[n].capital:
-        return None  # "một bộ Phụ kiện"
-    return _Candidate(_written(line, n, end), line[n].start, line[end - 1].end, sure=own > 0), end
-
-
-def _of_run(
-    line: list[_Word], n: int, end: int, titled: bool, small: Counter[str], spoken: bool
-) -> Iterator[_Candidate]:
+def _of_run(line: list[Word], n: int, end: int, titled: bool, small: Counter[str], spoken: bool) -> Iterator[Candidate]:
     """The names in a run of capitalised words."""
     if (joint := _parting(line, n, end)) is not None:
         yield from _of_run(line, n, joint, titled, small, spoken)
         yield from _of_run(line, joint + 1, end, titled, small, spoken)
         return
     before = " ".join(word.folded for word in line[max(0, n - 3) : n])
+    legal = next((at + 1 for at in range(n + 1, end - 1) if line[at].folded in words.LEGAL_FORMS), None)
+    if legal is not None and line[legal].folded not in words.COMPANY_SUFFIXES:  # "QualityHosting AG Uferweg"
+        yield from _of_run(line, n, legal, titled, small, spoken)
+        yield from _of_run(line, legal, end, titled, small, spoken)
+        return
     title, first = _title_length(line, n, end)
     if title or line[n].text in words.FIRST_NAMES:  # a person: "Dr. Emily Stone of Riverside Hospital"
         of = next((at for at in range(first + 1, end) if line[at].folded in ("of", "for", "at")), None)
         if of is not None:
-            yield from _made(line, first, of, sure=True)
+            yield from made(line, first, of, sure=True)
             while of < end and not line[of].capital:
                 of += 1
             yield from _of_run(line, of, end, titled, small, spoken)
             return
     if title:
-        yield from _made(line, first, end, sure=first < end and title)
+        yield from made(line, first, end, sure=first < end and title)
         return
     # A title or an administrative word before the run: "ông Trần Minh", "quận Hải Châu".
-    if n and line[n].gap.isspace() and line[n].joined and _ends_with(before, words.PERSON_TITLES | words.PLACE_TITLES):
-        yield from _made(line, n, end, sure=True)
+    if (
+        n
+        and line[n].gap.isspace()
+        and line[n].joined
+        and _ends_with(before, words.PERSON_TITLES | words.PLACE_TITLES)
+        and not (end == n + 1 and _begins_compound(line, n))  # "chủ tịch Quốc hội"
+    ):
+        yield from made(line, n, end, sure=True)
         return
-    if n and line[n].gap.isspace() and line[n].joined and line[n - 1].folded in words.STREET_TITLES and spoken:
-        yield from _made(line, n - 1, end, sure=True)
+    if spoken and _is_street(line, n, end):
+        yield from made(line, n - 1, end, sure=True)
         return
     # Words that begin sentences are no part of the name that follows them.
-    while first < end and _is_plain(line[first], line[first].opens, small, spoken):
+    while (
+        first < end and not _is_new_place(line, first, end) and _is_plain(line[first], line[first].opens, small, spoken)
+    ):
         first += 1
+    if spoken and end - first > 1:
+        end -= _begins_compound(line, end - 1)
     while end > first and (
-        line[end - 1].folded in _INNER or (line[end - 1].folded in words.ENGLISH_PLAIN and end - first == 1)
+        line[end - 1].folded in _INNER
+        or (line[end - 1].folded in words.ENGLISH_QUESTIONS and end - first > 1)
+        or (line[end - 1].folded in words.ENGLISH_PLAIN and end - first == 1)
     ):
         end -= 1
     if first >= end:
         return
     # Particles part two names where each is long enough: "Siemens and Bosch"
     if (family := _family(line, first, end)) is not None:
-        yield from _made(line, family, min(end, family + 5), sure=True)
+        yield from made(line, family, min(end, family + 5), sure=True)
         return
-    yield from _made(line, first, end, sure=_is_sure(line, first, end, titled, small, spoken))
+    yield from made(line, first, end, sure=_is_sure(line, first, end, titled, small, spoken))
 
 
-def _parting(line: list[_Word], n: int, end: int) -> int | None:
+def _is_street(line: list[Word], n: int, end: int) -> bool:
+    """Whether "đường", "cầu" or the like stands before a run, and not as the end of another word: "yêu cầu Tòa án"."""
+    return (
+        n > 0
+        and line[n].joined
+        and line[n].gap.isspace()
+        and line[n - 1].folded in words.STREET_TITLES
+        and not (n > 1 and line[n - 1].joined and line[n - 2].folded in words.VIETNAMESE_NO_STREET)
+        and not (end == n + 1 and line[n].capitals)
+    )
+
+
+def _parting(line: list[Word], n: int, end: int) -> int | None:
     """Where "and" stands between two names: "Siemens and Bosch", but "University of Science and Technology"."""
     for at in range(n + 1, end - 1):
         if line[at].folded == "và" or (
@@ -281,7 +195,7 @@ def _parting(line: list[_Word], n: int, end: int) -> int | None:
     return None
 
 
-def _title_length(line: list[_Word], n: int, end: int) -> tuple[bool, int]:
+def _title_length(line: list[Word], n: int, end: int) -> tuple[bool, int]:
     """Whether a run begins with titles, and where what they belong to begins."""
     first, titled = n, False
     while first < end:
@@ -304,7 +218,7 @@ def _ends_with(before: str, titles: frozenset[str]) -> bool:
     return any(" ".join(said[-length:]) in titles for length in (1, 2, 3) if len(said) >= length)
 
 
-def _is_plain(word: _Word, opens: bool, small: Counter[str], spoken: bool) -> bool:
+def _is_plain(word: Word, opens: bool, small: Counter[str], spoken: bool) -> bool:
     """Whether a capitalised word is only so because something begins with it, or is no name anywhere."""
     folded = word.folded
     if (
@@ -318,7 +232,23 @@ def _is_plain(word: _Word, opens: bool, small: Counter[str], spoken: bool) -> bo
     return opens and small[folded] > 0
 
 
-def _family(line: list[_Word], first: int, end: int) -> int | None:
+def _begins_compound(line: list[Word], n: int) -> bool:
+    """Whether a word with a capital is only the first syllable of one: "Quốc hội"."""
+    return (
+        n + 1 < len(line) and line[n + 1].joined and (line[n].folded, line[n + 1].folded) in words.VIETNAMESE_COMPOUNDS
+    )
+
+
+def _is_new_place(line: list[Word], first: int, end: int) -> bool:
+    """ "New Zealand", and not "New filters" at a sentence's begin."""
+    return (
+        line[first].folded == "new"
+        and first + 1 < end
+        and (not line[first].opens or line[first + 1].folded in words.NEW_PLACES)
+    )
+
+
+def _family(line: list[Word], first: int, end: int) -> int | None:
     """Where in a run a Vietnamese person's name begins: a family name, then one to four words."""
     for at in range(first, end - 1):
         word = line[at]
@@ -336,10 +266,10 @@ def _family(line: list[_Word], first: int, end: int) -> int | None:
 _FREQUENT: Final = words.FREQUENT_FAMILIES
 
 
-def _is_sure(line: list[_Word], first: int, end: int, titled: bool, small: Counter[str], spoken: bool) -> bool:
+def _is_sure(line: list[Word], first: int, end: int, titled: bool, small: Counter[str], spoken: bool) -> bool:
     run = line[first:end]
     told = [word for word in run if word.folded not in _INNER]
-    if len(told) > 7:
+    if len(told) > 7 or all(len(word.text) == 1 for word in told):
         return False
     if any(word.folded in words.COMPANY_SUFFIXES for word in run) and len(told) > 1:
         return any(word.folded not in words.COMPANY_SUFFIXES | words.ENGLISH_PLAIN for word in told)
@@ -348,14 +278,20 @@ def _is_sure(line: list[_Word], first: int, end: int, titled: bool, small: Count
     if all(word.capitals for word in run) and (titled or len(run) > 3):
         return False
     field = " ".join(word.folded for word in line[max(0, first - 3) : first])
-    if run[0].gap.strip().startswith(":") and _ends_with(field, words.NAME_FIELDS) and len(told) <= 6:
+    if run[0].gap.strip().startswith(":") and _ends_with(field, _BEFORE_COLONS) and len(told) <= 6:
         return True
-    if all(word.folded in words.ENGLISH_PLAIN for word in told):
+    if end < len(line) and line[end].gap.strip() == "," and 2 <= len(told) <= 4 and role_length(line, end, small):
+        return not any(word.folded in words.ENGLISH_PLAIN or word.folded in words.ENGLISH_COMMON for word in told)
+    if all(word.folded in words.ENGLISH_PLAIN or word.folded in words.ENGLISH_COMMON for word in told):
         return False
     if titled:
         return False
     if len(told) == 1:
         word = told[0]
+        # A syllable of Vietnamese with a capital is rather a part of something: "Viện kiểm sát", "Quốc hội".
+        if spoken and is_syllable(word.text) and word.folded not in words.VIETNAMESE_SHORT_PLACES:
+            before = line[first - 1].folded if first and word.joined else ""
+            return before in words.VIETNAMESE_BEFORE_PLACES and not _begins_compound(line, first)
         # One word is a name in the middle of a sentence only, and never one that stands small elsewhere.
         return (
             not word.opens
@@ -366,24 +302,6 @@ def _is_sure(line: list[_Word], first: int, end: int, titled: bool, small: Count
         )
     rare = sum(not small[word.folded] and word.folded not in words.ENGLISH_PLAIN for word in told)
     return rare * 2 > len(told) - (not run[0].opens)
-
-
-def _made(line: list[_Word], first: int, end: int, *, sure: bool) -> Iterator[_Candidate]:
-    if first < end:
-        name = _written(line, first, end)
-        if len(name) >= 2 and (sure or len(name) >= 3):
-            yield _Candidate(name, line[first].start, line[end - 1].end, sure)
-
-
-def _written(line: list[_Word], first: int, end: int) -> str:
-    parts = [line[first].text]
-    for word in line[first + 1 : end]:
-        gap = " ".join(word.gap.split())
-        parts.append(
-            f" {gap} " if gap in ("&", "-", "–") and word.gap[:1].isspace() else f"{gap} " if gap == "." else gap or " "
-        )
-        parts.append(word.text)
-    return "".join(parts)
 
 
 def _best_written(written: list[str]) -> str:

@@ -34,6 +34,9 @@ def terms(page: PageText) -> list[Found]:
     first: dict[str, tuple[int, int]] = {}
     places: dict[str, list[tuple[int, int]]] = {}
     for run in _runs(text, page.vietnamese):
+        # Without knowing a language's function words, "und der" would be a term of it.
+        if run and (page.languages.japanese or page.languages.foreign(run[0][1])):
+            continue
         for name, start, end, complete in _grams(run, page.vietnamese):
             grams[name] += 1
             whole[name] += complete

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from vipylo_rag.graph.rules_language import Languages
+
 HAN: Final = r"\u3400-\u4dbf\u4e00-\u9fff"
 
 # Letters, digits and signs that Chinese typesetting writes wide; its punctuation stays, as it ends sentences.
@@ -54,6 +56,11 @@ class PageText:
         """Whether it has words that only Vietnamese writes so."""
         words = max(1, self.text.count(" "))
         return not self.chinese and len(_ONLY_VIETNAMESE.findall(self.text)) * 12 >= words
+
+    @cached_property
+    def languages(self) -> Languages:
+        """Where it is in a language that the rules do not read."""
+        return Languages(self.text)
 
     @property
     def open(self) -> str:
