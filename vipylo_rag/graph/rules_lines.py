@@ -147,10 +147,12 @@ def _flows(lines: list[list[Word]], n: int) -> bool:
     before = _width(lines[n - 1])
     if before >= _WIDE:
         return True
-    if before < _NARROW or sum(not word.capital for word in lines[n - 1]) < 3:
+    small = sum(not word.capital for word in lines[n - 1])
+    if before < _NARROW or small < 3 or small * 2 < len(lines[n - 1]):
         return False
-    widest = max(_width(line) for line in lines[max(0, n - 4) : n + 3])
-    return widest < 1.3 * before and len(lines[n]) > 1 and any(not word.capital for word in lines[n])
+    around = [_width(line) for line in lines[max(0, n - 4) : n + 3]]
+    column = sum(width >= 0.75 * before for width in around) >= 3
+    return column and max(around) < 1.3 * before and any(not word.capital for word in lines[n])
 
 
 def _width(line: list[Word]) -> int:

@@ -65,7 +65,7 @@ def _candidates(line: list[Word], titled: bool, small: Counter[str], spoken: boo
     n = 0
     while n < len(line):
         head = head_length(line, n)
-        if head and (organisation := organisation_at(line, n, head, small)):
+        if head and (organisation := organisation_at(line, n, head)):
             yield organisation[0]
             n = organisation[1]
             continue

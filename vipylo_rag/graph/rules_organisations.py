@@ -1,15 +1,14 @@
 """Names that certain words make sure: Vietnamese organisations by their first words, and of languages that the rules do
 not read, what legal forms, titles and first names speak for."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 from vipylo_rag.graph import rules_words as words
 from vipylo_rag.graph.rules_lines import Candidate, Word, head_length, made, written
-from vipylo_rag.graph.rules_roles import role_length
+from vipylo_rag.graph.rules_roles import strong_role_length
 
 
-def organisation_at(line: list[Word], n: int, head: int, small: Counter[str]) -> tuple[Candidate, int] | None:
+def organisation_at(line: list[Word], n: int, head: int) -> tuple[Candidate, int] | None:
     """ "Công ty TNHH Cơ khí Minh Long": from its first word to the last capitalised one."""
     at, end, own = n + head, 0, 0
     capitals = all(word.capitals for word in line[n : n + head])
@@ -24,7 +23,9 @@ def organisation_at(line: list[Word], n: int, head: int, small: Counter[str]) ->
         # "Sở Lao động - Thương binh và Xã hội", but "Sở Y tế - Hà Nội, Chủ tịch"
         if word.folded in words.VIETNAMESE_PLACES_IN_TEXTS:  # "Bộ luật Lao động và Điều 3"
             break
-        if (word.gap.strip() in ("-", "–") and (not inner or head_length(line, at))) or role_length(line, at, small):
+        if (word.gap.strip() in ("-", "–") and (not inner or head_length(line, at))) or (
+            strong_role_length(line, at)  # "Công ty Minh Long và Chủ tịch", but "Công ty Quản lý Nhà đất"
+        ):
             break
         if word.capital and (word.capitals or not capitals or word.folded in ("tnhh", "mtv", "cp")):
             # A new head inside: "Công ty A và Ngân hàng B"

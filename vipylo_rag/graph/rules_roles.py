@@ -47,6 +47,12 @@ def role_length(line: Sequence[Word], n: int, small: Counter[str]) -> int:
     return length if person_after(line, n, after, small, False) else 0
 
 
+def strong_role_length(line: Sequence[Word], n: int) -> int:
+    """How many words from here are a role that is said of people only."""
+    length = _said(line, n)
+    return length if " ".join(word.folded for word in line[n : n + length]) in _STRONG else 0
+
+
 def person_after(line: Sequence[Word], role: int, at: int, small: Counter[str], spoken: bool) -> int:
     """Where the name ends that begins behind a role's words; 0 where no person is named there."""
     if at >= len(line) or not _goes_on(line, at) or line[at].folded in words.PERSON_TITLES or _said(line, at):

@@ -87,7 +87,7 @@ PERSON_TITLES: Final = frozenset(
     _phrases("""
         ông bà anh chị cô chú bác em cụ ông/bà bác_sĩ bs bs. ts ts. ths ths. gs gs. pgs pgs. pgs.ts pgs.ts. gs.ts
         tiến_sĩ thạc_sĩ giáo_sư luật_sư kỹ_sư giám_đốc phó_giám_đốc tổng_giám_đốc chủ_tịch trưởng_phòng bệnh_nhân
-        đồng_chí mr mr. mrs mrs. ms ms. miss dr dr. prof prof. professor sir madam nurse engineer attorney captain
+        đồng_chí phó mr mr. mrs mrs. ms ms. miss dr dr. prof prof. professor sir madam nurse engineer attorney captain
     """)
 )
 # Before an administrative place's name, which is written without them elsewhere.
