@@ -28,8 +28,9 @@ def print_tables(console: "Console", result: "Evaluation") -> None:
     """
     for table in (_results(result), _differences(result.differences) if result.differences else None):
         if table is not None:
-            width = _give_way(console, table)
-            console.print(table, width=width, crop=False, soft_wrap=width > console.width)
+            before, console.width = console.width, _give_way(console, table)  # print() takes no width beyond its own
+            console.print(table, crop=False)
+            console.width = before
 
 
 def _results(result: "Evaluation") -> Table:

@@ -16,12 +16,13 @@ from vipylo_rag.evaluate.ranking import Ranking
 from vipylo_rag.evaluate.result import FoundDocument, ReadRun
 from vipylo_rag.evaluate.searching import applies
 from vipylo_rag.evaluate.trec import TAG
-from vipylo_rag.evaluate.trec_ids import columns, meant
+from vipylo_rag.evaluate.trec_ids import columns, meant, unescaped
 
 # A run is in memory as a whole. MS MARCO's queries with 1,000 documents each are 7 million lines.
 MOST_RUN_LINES: Final = 20_000_000
 MOST_RUN_BYTES: Final = 2 * 2**30
 _MOST_TAG: Final = 100
+_MOST_SCORE: Final = float(np.finfo(np.float32).max)
 _FORM: Final = "query, Q0, document, rank, score and tag"
 
 
@@ -105,7 +106,7 @@ def read_rankings(mode: str, run: Run, dataset: Dataset, depth: int) -> tuple[li
     Raises:
         InputError: no query of the data set is in the run.
     """
-    place = str(run.file)
+    place, ours = str(run.file), run.tag is not None and run.tag.startswith(TAG)
     documents = _documents(dataset)
     of: dict[str, Sequence[tuple[str, float]]] = {}
     strange = 0
@@ -124,10 +125,12 @@ def read_rankings(mode: str, run: Run, dataset: Dataset, depth: int) -> tuple[li
             continue
         ranking: dict[str, FoundDocument] = {}
         for written, score in of.get(item.id, ()):
-            id_ = meant(written, documents(item), place)
-            if id_ is None:
-                unknown.add(written)
-            ranking.setdefault(id_ or written, FoundDocument(id_ or written, score, None))
+            known = documents(item)
+            # Of a run that we wrote, it is sure how ids are written.
+            id_ = unescaped(written) if ours else meant(written, known, place) or written
+            if not known(id_):
+                unknown.add(id_)
+            ranking.setdefault(id_, FoundDocument(id_, score, None))
             if len(ranking) == depth:
                 break
         grades = {one.document: one.grade for one in dataset.judgements[item.id] if one.grade > 0}
@@ -150,7 +153,7 @@ def _score(written: str, place: str) -> float:
         score = float(written)
     except ValueError:
         score = math.nan
-    if not abs(score) <= np.finfo(np.float32).max:  # NaN, too
+    if not abs(score) <= _MOST_SCORE:  # NaN, too
         raise InputError(f"{place}: the score is {short(written)}, no number that trec_eval can hold")
     return score
 

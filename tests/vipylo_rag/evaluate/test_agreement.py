@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -97,6 +98,14 @@ def measured(
         query, _, document, grade = line.split()
         judged[query][document] = int(grade)
     assert set(judged["q0"]) <= {id_.replace(" ", "%20") for id_ in ids}
+    # Both files read back, beside the corpus, give the same figures without a search.
+    (folder / "qrels" / "test.tsv").unlink()
+    shutil.copy(runs / "qrels.txt", folder / "qrels" / "test.txt")
+    again = tmp_path / "again.json"
+    assert vipylo("evaluate", folder, "--run", runs / "dense.run", "--json", again, "--against", out, *cuts)[0] == 0
+    read = json.loads(again.read_text())
+    assert [row["metrics"] for row in read["queries"]] == [row["metrics"] for row in said["queries"]]
+    assert read["groups"] == said["groups"] and {one["paired"]["p"] for one in read["differences"]} == {1.0}
     return {row["query"]: row["metrics"] for row in said["queries"]}, dict(judged), dict(run)
 
 

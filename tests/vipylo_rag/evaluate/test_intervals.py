@@ -27,10 +27,15 @@ def test_they_are_scipys() -> None:
     assert ours.mean == pytest.approx(values.mean(), abs=1e-12)
 
 
-@pytest.mark.parametrize("values", [[0.4], [1.0, 1.0, 1.0], [0.0] * 50, [0.1 + 0.2] * 7])
+@pytest.mark.parametrize("values", [[0.4], [0.4, 0.1, 0.4, 0.7], [1.0, 1.0, 1.0], [0.0] * 50, [0.1 + 0.2] * 7])
 def test_values_that_tell_nothing_get_none(values: list[float]) -> None:
     (found,) = intervals(np.array(values)[:, None])
-    assert (found.low, found.high) == (None, None) and found.mean == pytest.approx(values[0])
+    assert (found.low, found.high) == (None, None) and found.mean == pytest.approx(np.mean(values))
+
+
+def test_five_queries_are_enough() -> None:
+    (found,) = intervals(np.array([0.4, 0.1, 0.4, 0.7, 1.0])[:, None])
+    assert found.low is not None and found.high is not None and 0.1 < found.low < found.mean < found.high < 1.0
 
 
 def test_they_repeat_and_do_not_depend_on_other_columns() -> None:

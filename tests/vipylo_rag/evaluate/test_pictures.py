@@ -145,12 +145,13 @@ def test_the_page_shows_pictures_and_runs_no_text(
     bad = replace(
         result, results=tuple(replace(one, metrics={**one.metrics, "ndcg@10": 0.0}) for one in result.results)
     )
+    bad = replace(bad, measured=replace(bad.measured, fingerprint="<b>'&"))
     file = tmp_path / "page.html"
     size = write_html(file, bad, dataset, index)
     page = file.read_text(encoding="utf-8")
     assert size == file.stat().st_size
     assert "<script" not in page and "<img" not in page and 'href="http' not in page
-    assert "&lt;script&gt;document.title" in page
+    assert "&lt;script&gt;document.title" in page and "<code>&lt;b&gt;&#x27;&amp;</code>" in page
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
     assert policy is not None and policy[1].startswith("default-src 'none'; img-src data:; style-src 'sha256-")
     assert not re.search(r'<[^>]+ style=|<[^>]+ on\w+="', page)
