@@ -65,7 +65,7 @@ def _row(group: "Group", main: int, cuts: Sequence[int]) -> list[str | Text]:
 
 def _differences(differences: "Sequence[Difference]") -> Table:
     table = _table(None)
-    for name in ("difference", ""):
+    for name in ("mode", "− other"):
         table.add_column(name, no_wrap=True, overflow="ellipsis")
     table.add_column("metric", no_wrap=True)
     for name in ("n", "mean", "95 %", "better", "worse", "p"):
