@@ -29,9 +29,7 @@ def map_(
     limit: Annotated[int, typer.Option("--limit", help="At most so many pages; of more, a random sample.")] = 50_000,
     duplicates: Annotated[
         float,
-        typer.Option(
-            "--duplicates", help="Pages with at least this cosine are compared for near-duplicates."
-        ),
+        typer.Option("--duplicates", help="Pages with at least this cosine are compared for near-duplicates."),
     ] = 0.85,
     pairs: Annotated[
         int, typer.Option("--pairs", min=0, help="At most so many pairs are compared for near-duplicates.")
