@@ -1,6 +1,7 @@
 """The command: `python -m examples.screenshots`."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -17,12 +18,17 @@ def main() -> None:
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="folder of the demo")
     arguments = parser.parse_args()
     documents, index = arguments.demo / "documents", arguments.demo / "index"
-    if not index.exists():
+    if not documents.exists():
         build(documents)
+    if not index.exists():
         with MultimodalIndex.open(index) as made:
             made.ingest(documents)
-    for path in take(index, documents, arguments.out):
-        sys.stdout.write(f"{path} ({path.stat().st_size // 1000} kB)\n")
+    taken = take(index, documents, arguments.out)
+    for one in taken:
+        sys.stdout.write(f"{one.file} ({one.file.stat().st_size // 1000} kB)\n")
+    words = {one.file.stem: one.words for one in taken}
+    file = arguments.out / "interface.json"
+    file.write_text(json.dumps(words, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

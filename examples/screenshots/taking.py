@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pymupdf
@@ -23,10 +24,23 @@ ALIAS = (
     '<match target="pattern"><test name="family"><string>{name}</string></test><edit name="family" mode="prepend" '
     'binding="strong"><string>DejaVu Sans Condensed</string><string>Droid Sans Fallback</string></edit></match>'
 )
+# What the interface says, without figures: it is kept beside the pictures, for a test to see when they are old.
+WORDS = """[...new Set([...document.querySelectorAll("h1, h2, th, button, label, legend, summary, input, textarea")]
+    .filter((one) => one.checkVisibility())
+    .map((one) => one.innerText || one.placeholder || one.ariaLabel || one.title || "")
+    .map((words) => words.replace(/\\s+/g, " ").replace(/\\d[\\d.,]*/g, "#").trim()))].filter(Boolean)"""
 
 
-def take(index: Path, documents: Path, out: Path, scenes: Sequence[Scene] = SCENES) -> list[Path]:
-    """Take the pictures of a copy of an index, made of `documents`; returns the written files, at most 250 KB each.
+@dataclass(frozen=True)
+class Taken:
+    """A picture's file, and the words of the interface that are on it."""
+
+    file: Path
+    words: list[str]
+
+
+def take(index: Path, documents: Path, out: Path, scenes: Sequence[Scene] = SCENES) -> list[Taken]:
+    """Take the pictures of a copy of an index, made of `documents`; the written files have at most 250 KB each.
 
     Raises:
         FileNotFoundError: there is no Chromium on this machine.
@@ -46,12 +60,12 @@ def take(index: Path, documents: Path, out: Path, scenes: Sequence[Scene] = SCEN
         for place in wanted:
             with PLACES[place](index, documents, scratch) as url:
                 for scene in (scene for scene in scenes if scene.place == place):
-                    path = out / f"{scene.name}.webp"
-                    written.append(_save(_taken(browser, scene, url, documents), path))
+                    picture, words = _seen(browser, scene, url, documents)
+                    written.append(Taken(_save(picture, out / f"{scene.name}.webp"), words))
     return written
 
 
-def _taken(browser: Browser, scene: Scene, url: str, documents: Path) -> bytes:
+def _seen(browser: Browser, scene: Scene, url: str, documents: Path) -> tuple[bytes, list[str]]:
     width, height = scene.size
     context = browser.new_context(
         viewport={"width": width, "height": height},
@@ -67,9 +81,9 @@ def _taken(browser: Browser, scene: Scene, url: str, documents: Path) -> bytes:
     if scene.place in ("server", "linked"):
         page.locator("#search-state .start").wait_for()
     scene.play(page, documents)
-    picture = page.screenshot()
+    seen = page.screenshot(), sorted(str(words) for words in page.evaluate(WORDS))
     context.close()
-    return picture
+    return seen
 
 
 def _fonts(scratch: Path) -> Path:
