@@ -7,7 +7,7 @@ import numpy as np
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
 from connectors.stores.filters import Filter
-from connectors.stores.points import RRF_K
+from connectors.stores.points import RRF_K, in_rank_order
 from connectors.stores.protocol import ScoredPoint, Vector, VectorStore
 from embedder.errors import InputError
 
@@ -66,15 +66,14 @@ def _hybrid(store: VectorStore, vector: Vector, query: VectorStoreQuery, where: 
 
 
 def _fused(sides: Iterable[tuple[list[ScoredPoint], float]]) -> list[ScoredPoint]:
-    """Reciprocal rank fusion with weights, best first, equal scores by id."""
+    """Reciprocal rank fusion with weights, in rank order."""
     scores: dict[str, float] = {}
     points: dict[str, ScoredPoint] = {}
     for found, weight in sides:
         for rank, point in enumerate(found):
             scores[point.id] = scores.get(point.id, 0.0) + weight / (RRF_K + rank)
             points[point.id] = point
-    best = sorted(scores, key=lambda id_: (-scores[id_], id_))
-    return [ScoredPoint(id_, scores[id_], points[id_].payload) for id_ in best]
+    return in_rank_order(ScoredPoint(id_, score, points[id_].payload) for id_, score in scores.items())
 
 
 def varied(

@@ -160,7 +160,7 @@ class EdgeStore:
         where: Filter | None = None,
         mode: SearchMode = "hybrid",
     ) -> list[ScoredPoint]:
-        """The best `top_k` points, best first, equal scores by id. See `VectorStore.search`."""
+        """The best `top_k` points, best first, equal ones as `in_rank_order` says. See `VectorStore.search`."""
         query = encode_query(vector, text, mode, top_k, self._dim)
         with self._engine("search") as shard:
             found = shard.query(self._request(shard, query, where))

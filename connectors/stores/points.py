@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from connectors.errors import StoreError
+from connectors.page import HASH_KEY
 from connectors.stores.lexical import SparseVector, document_vector, query_vector
 from connectors.stores.protocol import Point, ScoredPoint, SearchMode, StoredPoint, Vector
 
@@ -139,8 +140,13 @@ def _checked_vector(vector: Vector, dim: int, who: str) -> list[float]:
 
 
 def in_rank_order(found: Iterable[ScoredPoint]) -> list[ScoredPoint]:
-    """Best first; equal scores by id, so that a search repeats exactly."""
-    return sorted(found, key=lambda point: (-point.score, point.id))
+    """Best first; equal scores, which RRF gives often, by what the pages show, then by id.
+
+    So a search repeats exactly, and has the same order in another index of the same documents: an id is made of the
+    document's path, and would order them anew in every folder. A name would do too, but favours some on purpose:
+    in many data sets the right documents are the first by name.
+    """
+    return sorted(found, key=lambda point: (-point.score, str(point.payload.get(HASH_KEY, "")), point.id))
 
 
 def count_values(points: Iterable[StoredPoint], field: str, limit: int) -> dict[Any, int]:

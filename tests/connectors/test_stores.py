@@ -54,6 +54,23 @@ def test_hybrid_prefers_what_both_sides_find(store: VectorStore) -> None:
     assert found[0].score == pytest.approx(2 / 5)  # first on both sides: 1 / (5 + 0), twice
 
 
+@pytest.mark.parametrize("first_by_hash", [0, 1])
+def test_pages_of_one_score_stand_by_what_they_show_not_by_their_ids(store: VectorStore, first_by_hash: int) -> None:
+    """An id is made of a document's path: the order would be another in every folder."""
+    nearer, wordier = (dict(content_sha256=str(number != first_by_hash)) for number in range(2))
+    store.upsert(
+        [
+            Point(uid(200), unit(200), "mã xyzzy và nhiều chữ khác nữa", nearer),
+            Point(uid(201), unit(200) + 0.05 * unit(201), "mã xyzzy xyzzy", wordier),
+        ]
+    )
+    for mode, first in (("dense", 200), ("lexical", 201)):
+        assert store.search(unit(200), "xyzzy", mode=mode)[0].id == uid(first)  # type: ignore[arg-type]
+    found = store.search(unit(200), "xyzzy")
+    assert found[0].score == found[1].score
+    assert [hit.id for hit in found] == [uid(200 + first_by_hash), uid(201 - first_by_hash)]
+
+
 def test_hybrid_with_one_side_is_that_side(store: VectorStore) -> None:
     store.upsert(sample(30))
     assert store.search(unit(3)) == store.search(unit(3), mode="dense") == store.search(unit(3), "?!")

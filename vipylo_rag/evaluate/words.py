@@ -75,10 +75,10 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
         "mọi giá trị bằng nhau.",
     ),
     "ties": (
-        "Documents with equal scores stand in the order of the search (by page id). A right document beyond rank "
-        "{depth} counts as not found.",
-        "Tài liệu cùng điểm đứng theo thứ tự của tìm kiếm (theo mã trang). Tài liệu đúng sau hạng {depth} coi như "
-        "không thấy.",
+        "Documents with equal scores stand in the order of the search (by a hash of what they show). A right document "
+        "beyond rank {depth} counts as not found.",
+        "Tài liệu cùng điểm đứng theo thứ tự của tìm kiếm (theo mã băm nội dung trang). Tài liệu đúng sau "
+        "hạng {depth} coi như không thấy.",
     ),
     "ties of runs": (
         "Documents with equal scores stand as in trec_eval: by name, the last of the alphabet first. A right document "

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from connectors.stores.filters import Filter, matches
 from connectors.stores.lexical import tokens
+from connectors.stores.points import in_rank_order
 from connectors.stores.protocol import ScoredPoint, Vector, VectorStore
 from vipylo_rag.graph.elements import PAGE, PathStep, is_point_id
 from vipylo_rag.graph.spreading import Graph, Spreading, Trail, Weights, arriving, both
@@ -48,7 +49,7 @@ def graph_search(
     tenant: str,
     weights: Weights | None = None,
 ) -> list[Found]:
-    """The best `query.top_k` pages, best first, equal scores by id.
+    """The best `query.top_k` pages, best first, equal scores as `in_rank_order` says.
 
     A hybrid search and the entities and figures nearest to the query activate pages and nodes; activation spreads two
     hops of page - entity - page (or page - next page, page - alike page, entity - related entity) as
@@ -84,17 +85,15 @@ def graph_search(
     fresh.sort(key=lambda trail: (-trail.activation, trail.node))
     further = pages.passing(spreading.hop(fresh[:_SECOND], pages.allowed)) if fresh else {}
 
-    scored = []
+    scored: list[ScoredPoint] = []
+    ways: dict[str, Sequence[PathStep]] = {}
     for id_ in {**own, **arrived, **further}:
         # A page that the first hop reached gets nothing new by the second: that is the same evidence once more.
         trails = arrived.get(id_) or further.get(id_) or []
         linked, hit = arriving(trails), own.get(id_, 0.0)
-        scored.append((-both([hit, linked]), id_, trails[0].steps if linked > hit else ()))
-    scored.sort(key=lambda one: one[:2])
-    return [
-        Found(ScoredPoint(id_, -score, pages.points[id_].payload), pages.named(steps))
-        for score, id_, steps in scored[: query.top_k]
-    ]
+        ways[id_] = trails[0].steps if linked > hit else ()
+        scored.append(ScoredPoint(id_, both([hit, linked]), pages.points[id_].payload))
+    return [Found(point, pages.named(ways[point.id])) for point in in_rank_order(scored)[: query.top_k]]
 
 
 def _all(ids: Sequence[str]) -> Sequence[str]:
