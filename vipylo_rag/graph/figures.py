@@ -29,6 +29,7 @@ _MOST_FIGURES: Final = 20
 # Without words: what is so much taller than a line of text is none.
 _TALL: Final = 0.04
 _NEAR: Final = 0.035
+_VARIED: Final = 12  # of 255, mean deviation from an even course
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class _View:
         self._said = _cells(said)
         self._edged = _cells(edges)
         self._inked = _cells(ink)
+        cells = pixels.reshape(self.height // _CELL, _CELL, self.width // _CELL, _CELL, 3)
+        self._colour = cells.mean(axis=(1, 3))
         self._tinted = _cells(far > _TINT) > 0.9
         self.busy = (self._edged >= _BUSY) & (self._said < 0.6)
         self.filled = (self._inked > 0.85) & (self._said < 0.15) & ~self.busy & (self.written >= 0.002)
@@ -176,8 +179,20 @@ class _View:
         shown = float((busy | filled).mean())
         if said > 0.3 or shown < 0.1 or shown < said:
             return False
-        # One flat colour is decoration; a chart's bars leave ground between them.
-        return bool(busy.mean() > 0.04 and not (filled.mean() > 0.9))
+        # A chart's bars leave ground between them; what fills its place is decoration if it is of one colour.
+        return bool((busy.mean() > 0.04 and filled.mean() <= 0.9) or (shown > 0.5 and self._varies(box)))
+
+    def _varies(self, box: Box) -> bool:
+        """Whether the colours of a filled place, words aside, go otherwise than evenly from side to side: in photos
+        without sharp edges and in drawings of large plain parts they do, in a panel's one colour or gradient not."""
+        coloured = (self._in(self._inked, box) > 0.6) & (self._in(self._said, box) < 0.05)
+        rows, columns = np.nonzero(coloured)
+        if len(rows) < 6:
+            return False
+        plane = np.stack([np.ones(len(rows)), rows, columns], axis=1)
+        colours = self._in(self._colour, box)[rows, columns]
+        even = plane @ np.linalg.lstsq(plane, colours, rcond=None)[0]
+        return bool(np.sqrt(((colours - even) ** 2).mean(axis=0)).max() > _VARIED)
 
 
 def _small(image: Image.Image) -> NDArray[np.int16]:

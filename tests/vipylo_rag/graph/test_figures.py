@@ -1,11 +1,12 @@
 """Figures on pages that pymupdf drew with known places, on photos, on scans, and on pages that have none."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pymupdf
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from connectors.page import WordBox
 from vipylo_rag.graph.figure_captions import Box
@@ -93,6 +94,61 @@ def test_a_chart_of_bars_and_its_caption() -> None:
 )
 def test_prose_tables_panels_and_frames_are_no_figures(parts: dict[str, bool]) -> None:
     assert find_figures(*shown(page_of(**parts))) == ()
+
+
+def photo() -> Image.Image:
+    """Like a landscape out of focus: many colours, no sharp edge."""
+    rng = np.random.default_rng(5)
+    layers = [
+        np.asarray(Image.fromarray(rng.integers(0, 255, (n, n, 3), dtype=np.uint8)).resize((600, 450), 3)) / n
+        for n in (4, 8, 16)
+    ]
+    light = np.sum(layers, axis=0)
+    return Image.fromarray((light / light.max() * 255).astype(np.uint8))
+
+
+def drawing() -> Image.Image:
+    """A house below the sun, of large plain parts."""
+    picture = Image.new("RGB", (600, 450), "skyblue")
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 300, 600, 450), fill="forestgreen")
+    draw.rectangle((180, 180, 360, 360), fill="firebrick")
+    draw.ellipse((480, 30, 550, 100), fill="gold")
+    return picture
+
+
+def radiograph() -> Image.Image:
+    y, x = np.mgrid[0:450, 0:600]
+    bright = np.exp(-(((x - 300) / 160) ** 2) - ((y - 225) / 130) ** 2) * 200
+    return Image.fromarray(bright.astype(np.uint8))
+
+
+def gradient() -> Image.Image:
+    return Image.fromarray(np.tile(np.linspace(40, 220, 600).astype(np.uint8), (450, 1)))
+
+
+def page_with(picture: Image.Image, wide: int) -> pymupdf.Page:
+    page = pymupdf.open().new_page(width=595, height=842)
+    page.insert_textbox((60, 40, 535, 150), PROSE[:400], fontsize=11)
+    picture.save(stored := io.BytesIO(), "JPEG", quality=90)
+    page.insert_image((60, 160, 60 + wide, 160 + wide * 3 / 4), stream=stored.getvalue())
+    page.insert_textbox((60, 560, 535, 800), PROSE[:600], fontsize=11)
+    return page
+
+
+@pytest.mark.parametrize("picture", [photo, drawing, radiograph])
+@pytest.mark.parametrize("wide", [120, 240, 360, 475])
+def test_pictures_of_every_size_without_sharp_edges_and_of_plain_parts(
+    picture: Callable[[], Image.Image], wide: int
+) -> None:
+    (figure,) = find_figures(*shown(page_with(picture(), wide)))
+    assert overlap(figure.box, fractions(60, 160, 60 + wide, 160 + wide * 3 / 4)) > 0.8
+
+
+@pytest.mark.parametrize("picture", [Image.new("RGB", (600, 450), "steelblue"), gradient()])
+@pytest.mark.parametrize("wide", [120, 475])
+def test_one_colour_and_an_even_gradient_are_decoration(picture: Image.Image, wide: int) -> None:
+    assert find_figures(*shown(page_with(picture, wide))) == ()
 
 
 def test_a_photo_or_radiograph_is_one_figure() -> None:
