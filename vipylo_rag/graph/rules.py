@@ -20,7 +20,7 @@ from vipylo_rag.graph.rules_text import Found, PageText
 
 LABELS: Final = (NAME, CODE, DATE, AMOUNT, HEADING, TERM)
 # Raised when rules find something else in a text than before: graphs are then built anew.
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 # At most so many entities of a label on a page: a price list has thousands of codes, and nobody walks them all.
 _MOST: Final = {NAME: 60, CODE: 80, DATE: 40, AMOUNT: 60, HEADING: 20, TERM: 40}
 _MOST_CONTEXT: Final = 300

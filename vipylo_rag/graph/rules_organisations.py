@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from vipylo_rag.graph import rules_words as words
 from vipylo_rag.graph.rules_lines import Candidate, Word, head_length, made, written
-from vipylo_rag.graph.rules_roles import strong_role_length
+from vipylo_rag.graph.rules_roles import is_syllable, strong_role_length
 
 
 def organisation_at(line: list[Word], n: int, head: int) -> tuple[Candidate, int] | None:
@@ -42,7 +42,7 @@ def organisation_at(line: list[Word], n: int, head: int) -> tuple[Candidate, int
                     and word.folded not in ("tnhh", "mtv", "cp")
                 ):
                     end = at + 2
-        elif not inner:
+        elif not inner and not _ends_trade(line, n + head, at):
             break
         at += 1
     if not end or not own:
@@ -53,6 +53,26 @@ def organisation_at(line: list[Word], n: int, head: int) -> tuple[Candidate, int
     if short and not line[n].capital:
         return None  # "một bộ Phụ kiện"
     return Candidate(written(line, n, end), line[n].start, line[end - 1].end, sure=own > 0), end
+
+
+def _ends_trade(line: list[Word], first: int, at: int) -> bool:
+    """Whether a word is the second syllable of what an organisation trades in, behind its head and before its name, as
+    "bì" in "Công ty Cổ phần Bao bì Sông Hồng" and not "thuê" in "Công ty Hoa Sen thuê Nguyễn Văn An"."""
+    if at + 1 >= len(line) or at <= first:
+        return False
+    if at - 1 > first and line[at - 2].capital and not line[at - 2].capitals:
+        return False
+    before, word, after = line[at - 1], line[at], line[at + 1]
+    return (
+        before.capital
+        and not before.capitals
+        and after.capital
+        and after.joined
+        and not after.opens
+        and after.gap.strip() == ""
+        and all(is_syllable(one.folded) for one in (before, word, after))
+        and word.folded not in words.VIETNAMESE_IDLE | words.VIETNAMESE_BEHIND_NAMES
+    )
 
 
 def foreign_names(line: list[Word]) -> Iterator[Candidate]:

@@ -100,7 +100,7 @@ ORGANISATION_HEADS: Final = _phrases("""
     trường_mầm_non trường đại_học học_viện bệnh_viện phòng_khám nhà_thuốc viện bộ sở cục tổng_cục chi_cục
     ủy_ban_nhân_dân uỷ_ban_nhân_dân ubnd ủy_ban uỷ_ban trung_tâm hợp_tác_xã htx nhà_máy nhà_xuất_bản nxb nhà_hàng
     khách_sạn tòa_án_nhân_dân toà_án_nhân_dân tòa_án liên_đoàn hiệp_hội văn_phòng_công_chứng cửa_hàng siêu_thị
-    doanh_nghiệp_tư_nhân dntn chi_nhánh kho_bạc bảo_hiểm_xã_hội bảo_tàng thư_viện
+    xí_nghiệp doanh_nghiệp_tư_nhân dntn chi_nhánh kho_bạc bảo_hiểm_xã_hội bảo_tàng thư_viện
 """)
 ORGANISATION_INNER: Final = _words(
     """
@@ -110,6 +110,13 @@ ORGANISATION_INNER: Final = _words(
         và phát triển công nghệ kỹ thuật vấn du lịch vận tải quốc tế bất động bảo hiểm chứng khoán điện tử cơ khí phẩm
         dược y dân tỉnh huyện quận phường phố thông nhà nước việt đào tạo chính pháp an môi trường nông nghiệp hóa thể
         thao lao tin truyền chi nhánh nội tài hoạch kế thuế & lập hội luật phục sức khỏe mềm gốm sứ may mặc thất in ấn
+    """
+)
+# What says of an organisation what it does to whom, so that a name behind it is another one's.
+VIETNAMESE_BEHIND_NAMES: Final = _words(
+    """
+        thuê nhờ mời gửi mua bán cử giao nhận ký kiện trả báo chuyển gặp mở thắng thua kiểm chọn thay tặng cấp nợ đòi
+        chê khen sáp thâu góp hợp phối tài trình yêu đề thông hỏi cùng không trong tìm tuyển bắt nói viết tại hỗ
     """
 )
 COMPANY_SUFFIXES: Final = _words(

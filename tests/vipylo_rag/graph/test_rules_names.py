@@ -50,6 +50,22 @@ def test_a_person_has_one_name_whatever_the_role(written: str, name: str) -> Non
     assert only(written.format(name), "name") == {name}
 
 
+@pytest.mark.parametrize(
+    ("text", "found_"),
+    [
+        ("Bên bán: Công ty Cổ phần Bao bì Sông Hồng.", {"Công ty Cổ phần Bao bì Sông Hồng"}),
+        ("Hôm qua Công ty Quản lý Nhà đất Bến Thành đã ký.", {"Công ty Quản lý Nhà đất Bến Thành"}),
+        ("Công ty TNHH Đồ gỗ Minh Phát thuê Nguyễn Văn An.", {"Công ty TNHH Đồ gỗ Minh Phát", "Nguyễn Văn An"}),
+        ("Công ty Minh thuê Nguyễn Văn An làm việc.", {"Công ty Minh", "Nguyễn Văn An"}),
+        ("Họ biết Công ty Hoa Sen đón Trần Minh Anh.", {"Công ty Hoa Sen", "Trần Minh Anh"}),
+    ],
+)
+def test_what_a_company_trades_in_is_part_of_its_name_and_whom_it_deals_with_is_not(
+    text: str, found_: set[str]
+) -> None:
+    assert only(text, "name") == found_
+
+
 def test_what_a_role_belongs_to_is_no_person() -> None:
     for text in (
         "The Member States and the Patient Care Unit met the Board of Directors.",
