@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -99,10 +99,23 @@ def open_parts(
         return _open(place, embedder, access, options)
     check_can_create(place.directory)
     if not create:
+        if _has_only_store(place):
+            raise IndexDirectoryError(
+                f"{place.directory} is a store of nodes (ViPyloVectorStore), not an index of pages: make one in "
+                "another directory with `vipylo ingest PATH --index DIR`"
+            )
         raise IndexDirectoryError(
             f"there is no index at {place.directory}: make one with `vipylo ingest PATH --index {location}`"
         )
     return _create(place, embedder, access, options or StoreOptions())
+
+
+def _has_only_store(place: Location) -> bool:
+    """Whether there are vectors in a directory and nothing that an index keeps beside them."""
+    folder = place.directory
+    return (
+        place.store.url is None and (folder / place.store.folder).exists() and not (folder / "ledger.sqlite").exists()
+    )
 
 
 def _open(place: Location, embedder: Embedder | str | None, access: Access, options: StoreOptions | None) -> Parts:
@@ -137,6 +150,13 @@ def _create(place: Location, embedder: Embedder | str | None, access: Access, op
     made = next((path for path in [*reversed(folder.parents), folder] if not path.exists()), None)
     loaded = access.embedder(embedder or "starter")
     store = place.store.model_copy(update={"options": options})
+    if _has_only_store(place):  # what a killed creation left is empty
+        with closing(access.store(folder, store, loaded.dim)) as found:
+            if found.count():
+                raise IndexDirectoryError(
+                    f"{folder} is a store of nodes (ViPyloVectorStore), which an index of pages cannot share: choose "
+                    "another directory"
+                )
     manifest = Manifest(embedder=embedder_record(loaded, embedder), store=store)
     try:
         (folder / "assets").mkdir(parents=True, exist_ok=True)

@@ -181,6 +181,29 @@ def test_somebody_elses_folder_is_left_alone(tmp_path: Path, tiny_embedder: ColP
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_store_of_nodes_is_no_index_and_becomes_none(tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> None:
+    """An index that shared its vectors would find nodes that are no pages, and LlamaIndex would find a page's index."""
+    from llama_index.core.schema import TextNode
+
+    from vipylo_rag import ViPyloEmbedding, ViPyloVectorStore
+
+    place = tmp_path / "nodes"
+    model = ViPyloEmbedding.over(tiny_embedder)
+    store = ViPyloVectorStore(location=str(place), dim=tiny_embedder.dim)
+    (node,) = model([TextNode(text="own node kept")])
+    store.add([node])
+    store.client.close()
+    before = sorted(place.iterdir())
+    with pytest.raises(IndexDirectoryError, match=r"is a store of nodes \(ViPyloVectorStore\), not an index of pages"):
+        MultimodalIndex.open(place, create=False)
+    with pytest.raises(IndexDirectoryError, match="an index of pages cannot share: choose another directory"):
+        MultimodalIndex.open(place, embedder=tiny_embedder)
+    assert sorted(place.iterdir()) == before
+    assert [kept.text for kept in ViPyloVectorStore(location=str(place), dim=tiny_embedder.dim).get_nodes()] == [
+        "own node kept"
+    ]
+
+
 def test_a_creation_that_was_killed_is_finished(tmp_path: Path, tiny_embedder: ColPaLiQwenEmbedder) -> None:
     MultimodalIndex.open(tmp_path / "index", embedder=tiny_embedder).close()
     (tmp_path / "index" / "manifest.json").unlink()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vipylo_rag.index import MultimodalIndex
     from vipylo_rag.query import PageMode
 
-_THINGS = {"embed": "documents", "search": "queries", "draw": "pictures"}
+_THINGS = {"embed": "documents", "link": "", "search": "queries", "draw": "pictures"}
 
 
 def evaluate(
@@ -113,7 +113,10 @@ def evaluate(
     modes: list[PageMode] | None = mode or None  # type: ignore[assignment]  # checked below
     if modes is not None:
         check_modes(dataset, modes)
-    with Bars(_THINGS) as bars, _searched(index, dataset, embedder, device, work, bars.show) as opened:
+    with (
+        Bars(_THINGS) as bars,
+        _searched(index, dataset, embedder, device, work, bars.show, linked="graph" in (mode or ())) as opened,
+    ):
         result = measure(
             opened,
             dataset,
@@ -153,8 +156,9 @@ def _searched(
     device: str | None,
     work: Path | None,
     progress: "Progress",
+    linked: bool,
 ) -> "Iterator[MultimodalIndex]":
-    """The index that is searched: the one that is there, or the corpus's."""
+    """The index that is searched: the one that is there, or the corpus's, with a page graph if it is `linked`."""
     embedder = asked_embedder(embedder)
     from vipylo_rag.evaluate import corpus_index
     from vipylo_rag.settings import Settings
@@ -165,6 +169,8 @@ def _searched(
         return
     device = device or Settings().device
     with corpus_index(dataset, embedder=embedder, work=work, device=device, progress=progress) as opened:
+        if linked:  # the index of a corpus is of this command's making, and so is its graph
+            opened.build_graph(progress=lambda report: progress("link", report.done, report.total))
         yield opened
 
 

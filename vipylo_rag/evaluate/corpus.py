@@ -27,7 +27,7 @@ from vipylo_rag.report import IngestReport
 from vipylo_rag.rules import Action, Decision
 from vipylo_rag.sources import FileFacts, file_facts
 
-Progress = Callable[[Literal["embed", "search", "draw"], int, int], None]
+Progress = Callable[[Literal["embed", "link", "search", "draw"], int, int], None]
 
 _MARK: Final = "vipylo-evaluate.json"
 _INDEX: Final = "index"

@@ -57,6 +57,28 @@ def test_large_grades_are_whole_numbers_to_trec_eval(
     assert lines == ["q1 0 d1 1234567", "q1 0 d2 0.5", "q2 0 d2 -1", "q2 0 d1 2"]
 
 
+def test_a_corpus_is_linked_when_mode_graph_is_asked_for(
+    write_dataset: WriteDataset, vipylo: Vipylo, prescribed: str, tmp_path: Path
+) -> None:
+    """The answer is a page that only a code leads to; the graph is brought up to date with the corpus."""
+    corpus = [
+        {"_id": "d1", "text": "[1 0 0] The pump at Hill Road leaks, job WO-2041."},
+        {"_id": "d2", "text": "[0 0 1] Bearing changed: WO-2041."},
+        *({"_id": f"x{n}", "text": f"[0 1 0.0{n}] Notes {n}."} for n in range(1, 8)),
+    ]
+    folder = write_dataset(corpus, [{"_id": "q1", "text": "[1 0.1 0] pump leaks"}], [("q1", "d2", 1)])
+    command = ["evaluate", folder, "--embedder", prescribed, "--work", tmp_path / "w", "--json", tmp_path / "out.json"]
+    for answers in ("d2", "d3"):
+        if answers == "d3":  # a corpus that grows, in the same folder
+            write_lines(folder / "corpus.jsonl", [*corpus, {"_id": "d3", "text": "[0 0 1] Job WO-2041 was paid."}])
+            (folder / "qrels" / "test.tsv").write_text("q1\td3\t1\n")
+        code, told, _ = vipylo(*command, "--mode", "dense", "--mode", "graph")
+        assert code == 0 and "graph" in told
+        rows = {row["mode"]: row["right"] for row in json.loads((tmp_path / "out.json").read_text())["queries"]}
+        assert [one["id"] for one in rows["graph"]] == [answers]
+        assert rows["graph"][0]["rank"] <= 3 < rows["dense"][0]["rank"]
+
+
 def test_nothing_of_others_is_overwritten(folder: Path, vipylo: Vipylo, prescribed: str, tmp_path: Path) -> None:
     command = ["evaluate", folder, "--embedder", prescribed, "--mode", "dense"]
     queries, out, page = folder / "queries.jsonl", tmp_path / "out.json", tmp_path / "out.html"
