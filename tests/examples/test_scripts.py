@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -151,7 +152,8 @@ def test_embeddings_are_the_same_by_openai_and_by_hand(served: RunningServer, tm
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert "by httpx the same: largest difference 0.0e+00" in done.stdout
+    (difference,) = re.findall(r"by httpx the same: largest difference (\S+)", done.stdout)
+    assert float(difference) < 1e-6  # requests that run beside others share batches, whose sums are rounded otherwise
     rows = [line.split()[1:9] for line in done.stdout.splitlines() if line.strip()[:1].isdigit() and "." in line]
     assert len(rows) == 8 and np.allclose(np.diag(np.array(rows, dtype=float)), 1, atol=0.01)
     sheet = (tmp_path / "cosines.html").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.loaders.base import content_digest
 from connectors.page import page_id
 from tests.vipylo_rag.evaluate.conftest import Vipylo, WriteDataset
 
@@ -55,7 +56,7 @@ def expected() -> dict[str, dict[str, float]]:
       nDCG@1 = (1/1) / (3/1) = 1/3; recall@1 = 1/3; MRR@1 = 1
     "other axis" ranks d6 d5 d4 d3 d2 (cosines 1, .96, .8, .6, .28), then d1, t1, t2 with 0: d1 is behind the cut of 5:
       every figure is 0.
-    "tied": t1 and t2 have cosine 1 both. The one of the smaller page id stands first, so t2 is at 1 or at 2:
+    "tied": t1 and t2 have cosine 1 and one content. The one of the smaller page id stands first, so t2 is at 1 or at 2:
       nDCG@5 = 1/log2(1 + rank), recall@1 = 1 if rank is 1, MRR@5 = 1/rank.
     """
     rank = 1 if page_id("t2", 1) < page_id("t1", 1) else 2
@@ -113,14 +114,19 @@ def test_at_ten_all_are_found_and_ranks_are_those_of_the_whole_ranking(
 
     "graded": d1 at 1, d3 at 3, d6 at 6: DCG@10 = 1 + 2/2 + 3/log2(7) = 1 + 1 + 1.0686215613240666 = 3.0686215613240666
       nDCG@10 = 3.0686215613240666 / 4.761859507142915 = 0.6444170...; recall@10 = 1; MRR@10 = 1
-    "other axis": d1, t1 and t2 share the cosine 0 at ranks 6 to 8, in the order of their page ids.
+    "other axis": d1, t1 and t2 share the cosine 0 at ranks 6 to 8, in the order of their contents' hashes, the twins
+    in that of their page ids.
     """
     folder, out = write_dataset(CORPUS, QUERIES, QRELS), tmp_path / "out.json"
     assert vipylo("evaluate", folder, "--embedder", prescribed, "--mode", "dense", "-k", 10, "--json", out)[0] == 0
     rows = {row["query"]: row["metrics"] for row in json.loads(out.read_text())["queries"]}
     graded = (1 + 2 / 2 + 3 / log2(7)) / (3 + 2 / log2(3) + 1 / 2)
     assert rows["graded"] == pytest.approx({"ndcg@10": graded, "recall@10": 1.0, "mrr@10": 1.0}, abs=1e-6)
-    place = 6 + sum(page_id(twin, 1) < page_id("d1", 1) for twin in ("t1", "t2"))
+
+    def place_of(id_: str, text: str = "[-1 0]") -> tuple[str, str]:
+        return content_digest(None, text), page_id(id_, 1)
+
+    place = 6 + sum(place_of(twin) < place_of("d1", "one\n[1 0]") for twin in ("t1", "t2"))
     assert rows["other axis"] == pytest.approx(
         {"ndcg@10": 1 / log2(place + 1), "recall@10": 1.0, "mrr@10": 1 / place}, abs=1e-6
     )
